@@ -209,6 +209,8 @@ ONE_HOT_ERRORS: list[tuple[Any, Any, str]] = [
     (["a"], 2, "a count, for labels 0 to 1, but the labels are of type <U1"),
     ([0], 0, "there must be at least 1"),
     (["a"], "a", r"is one string; write a list of names"),
+    ([20], 20, r"among the classes 0, 1, .*, 18, 19\. Add"),
+    ([21], 21, r"among the classes 0, 1, .*, 18, 19, \.\.\.\. Add"),
 ]
 
 
@@ -503,8 +505,11 @@ def test_features_that_are_not_there_are_all_named(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_searched_for(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
+    other = tmp_path / "a.csv"
+    other.write_text("a\n1\n")
     with pytest.raises(FileNotFoundError, match=r"no such file in .*Did you mean 'people.csv'\?"):
         read_table(tmp_path / "peopel.csv", "kind")
+    other.unlink()
     with pytest.raises(FileNotFoundError, match=r"Did you mean 'people.csv'\?"):  # nothing is close: what there is
         read_features(str(tmp_path / "zzz"), ["a"])
     with pytest.raises(FileNotFoundError, match=r"no folder .*The path is relative to"):

@@ -85,6 +85,8 @@ SHOWN: dict[str, tuple[Callable[[Any], Any], int, list[str]]] = {
     "encoder":    (lambda _: nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32), 12), 14,
                    ["0 ... 11: 12 × TransformerEncoderLayer("]),
     "deep":       (lambda _: nn.Sequential(*[nn.Linear(8, 8) for _ in range(60)]), 3, ["0 ... 59: 60 × Linear(8, 8)"]),
+    "four":       (lambda _: nn.Sequential(*[nn.Linear(8, 8) for _ in range(4)]), 6, ["3: Linear(8, 8)"]),
+    "five":       (lambda _: nn.Sequential(*[nn.Linear(8, 8) for _ in range(5)]), 3, ["0 ... 4: 5 × Linear(8, 8)"]),
     "long":       (lambda _: nn.Sequential(*[m for _ in range(60) for m in (nn.Linear(8, 8), nn.ReLU())]), 27,
                    ["... 96 more, 119 the last"]),
     "layers":     (lambda _: network(), 1, ["[Layer(4, 40, relu), Layer(40, 3, softmax)]"]),

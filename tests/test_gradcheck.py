@@ -16,6 +16,7 @@ from tinygrad_nn.gradcheck import (
     derivative,
     numerical_gradient,
 )
+from tinygrad_nn.gradcheck.numerical import Line
 from tinygrad_nn.primitive import OVERRIDES, REGISTRY
 
 POINT = np.array([[0.3, -1.2, 0.7], [1.9, 0.4, -0.6]])
@@ -417,6 +418,54 @@ def test_errors_say_what_to_do() -> None:
         check_gradients(lambda x, y: x, 3, [True])
     with pytest.raises(ValueError, match=r"needs one number; the function returned an array of shape \(2, 3\)"):
         numerical_gradient(lambda x: x, POINT)
+
+
+@pytest.mark.parametrize("phi", [
+    np.exp, lambda t: np.sin(1 + t), lambda t: 1 / (2 + t), lambda t: 2.0**20 + t, lambda t: (3 + t) ** 5, np.arctan,
+])  # fmt: skip
+def test_the_estimate_is_an_entry_of_the_whole_table_of_ridders_with_its_doubt(phi: Callable[[float], Any]) -> None:
+    size, eps = 24, np.finfo(float).eps
+    table, doubt = np.full((size, size), np.nan), np.full((size, size), np.inf)
+    expected = set()
+    for k in range(size):
+        h = 2.0 ** (-6 - k)
+        up, down = float(phi(h)), float(phi(-h))
+        table[k, 0] = (up - down) / (2 * h)
+        for j in range(1, k + 1):
+            table[k, j] = table[k, j - 1] + (table[k, j - 1] - table[k - 1, j - 1]) / (4**j - 1)
+            beside, above = abs(table[k, j] - table[k, j - 1]), abs(table[k, j] - table[k - 1, j - 1])
+            doubt[k, j] = max(beside, above) + eps * max(abs(up), abs(down)) / h  # the rounding of two values
+        least = np.unravel_index(doubt.argmin(), doubt.shape)
+        expected.add((float(table[least]), float(doubt[least])))
+    found = derivative(phi, 0.0)
+    assert (found.value, found.error) in expected
+
+
+@pytest.mark.parametrize(("f", "x", "slope"), [
+    (np.sin, 0.0, 1.0),  # the value, and so its rounding, is 0
+    (np.exp, 0.5, np.exp(0.5)),
+    (lambda x: np.sin(3000 * x), 0.25, 3000 * np.cos(750)),  # wide steps do not show that it is analytic
+])  # fmt: skip
+def test_the_error_of_a_complex_step_is_the_rounding_of_slope_and_value(f: Any, x: float, slope: float) -> None:
+    found = Line(lambda x: [f(x)], [np.asarray(x)]).along({0: np.asarray(1.0)}, [np.asarray(1.0)], None)
+    eps = np.finfo(float).eps
+    assert found.method == "complex step"
+    assert found.error == pytest.approx(eps * (abs(slope) + abs(f(x))), rel=1e-12, abs=0)
+    assert abs(found.value - slope) <= 2 * found.error
+
+
+def test_a_number_moves_along_directions_only_and_an_array_by_entries_too() -> None:
+    number, array = (
+        [check.where for check in check_gradients(np.sin, x, order=1).checks] for x in (0.5, np.array([0.5, 0.7]))
+    )
+    assert not any("entry" in where for where in number)
+    assert [where for where in array if "entry" in where] == ["the argument entry (0,)", "the argument entry (1,)"]
+
+
+def test_the_tolerance_is_the_numerical_error_and_the_rounding_of_the_rules() -> None:
+    (check,) = check_gradients(np.sin, 0.5, order=1, directions=1).checks
+    rounding = np.finfo(float).eps ** (2 / 3) * (abs(check.analytic) + abs(check.numerical))
+    assert 1 < check.tolerance / rounding < 1 + 1e-3  # the complex step has an error of a few units in the last place
 
 
 def test_a_report_knows_its_worst_comparison() -> None:

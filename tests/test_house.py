@@ -267,6 +267,24 @@ def undocumented(source: str, module: str) -> list[str]:
     ]
 
 
+def strange_arguments(source: str, module: str) -> list[str]:
+    """Return the names in the ``Args:`` of docstrings that are no parameters; functions with ``*args`` are left out."""
+    strange = []
+    for node in ast.walk(parsed(source)):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or not (text := ast.get_docstring(node)):
+            continue
+        inner = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+        makers = [part for part in inner if part.name in ("__init__", "__new__")]
+        functions = [node] if isinstance(node, ast.FunctionDef) else makers
+        names = {arg.arg for f in functions for arg in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs)}
+        if names and not any(f.args.vararg or f.args.kwarg for f in functions):
+            block = re.search(r"^Args:\n((?:    .*\n?|\n)+)", text, re.MULTILINE)
+            told = re.findall(r"^    (\w+(?:, \w+)*):", block[1] if block else "", re.MULTILINE)
+            strange += [f"{module}:{node.lineno}: {node.name} has no parameter {name}"
+                        for part in told for name in part.split(", ") if name not in names]  # fmt: skip
+    return strange
+
+
 def wrong_exports(module: ModuleType) -> list[str]:
     """Where `__all__` and the public names differ. Submodules are public only where `__all__` says so."""
     listed = list(getattr(module, "__all__", ()))
@@ -507,7 +525,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 def test_module_is_short_documented_and_free_of_forbidden_code(path: Path) -> None:
     source, module = path.read_text(encoding="utf-8"), module_name(path)
     wrong = too_long(source, module) + undocumented(source, module) + forbidden_code(source, module)
-    assert not wrong + long_decisions(source, module)
+    assert not wrong + long_decisions(source, module) + strange_arguments(source, module)
 
 
 def test_files_and_folders_are_named_after_what_a_reader_looks_for() -> None:
@@ -724,6 +742,14 @@ def test_code_check_lets_the_command_print() -> None:
 def test_docstring_check_reports_public_names_only() -> None:
     bad = "def f(): pass\nclass C: pass\ndef _g(): pass\ndef h():\n    '''Documented.'''\n@overload\ndef k(): ...\n"
     assert [text.split()[1] for text in undocumented(bad, "m")] == ["f", "C"]
+
+
+def test_argument_check_reports_what_is_no_parameter() -> None:
+    doc = '"""Do it.\n\n    Args:\n        x, y: one, with z: two\n            and w: three.\n        z: last.\n    """'
+    made = f"class Some(A):\n    {doc}\n    def __init__(self, x, y): ...\n"
+    bad = f"def f(x, *, z):\n    {doc}\ndef g(*x):\n    {doc}\n{made}"
+    assert [text.split()[-1] for text in strange_arguments(bad, "m")] == ["y", "z"]
+    assert [text.split()[1] for text in strange_arguments(bad, "m")] == ["f", "Some"]
 
 
 def test_export_check_reports_each_kind() -> None:

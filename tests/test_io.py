@@ -49,6 +49,11 @@ def test_predict_scales_what_goes_in_and_what_comes_out(rng: np.random.Generator
     assert np.allclose(found, Predict(layers, (x - x.mean(0)) / x.std(0)) * y.std() + y.mean())
 
 
+def test_classes_without_names_are_numbered_by_the_outputs_of_the_last_layer() -> None:
+    narrow = Network([Layer(2, 1, rng=0), Layer(1, 3, "softmax", rng=1)], "classification")
+    assert narrow.labels(np.eye(3)[[2, 0, 1]]) == ["2", "0", "1"]
+
+
 def test_equal_networks_give_equal_bytes() -> None:
     assert to_bytes(network()) == to_bytes(network())
     assert to_bytes(network()) != to_bytes(network(target="u"))

@@ -366,6 +366,22 @@ def test_constructors_have_the_dtypes_of_pytorch_but_for_floats():
     assert torch.tensor(array).data is not array
 
 
+def test_with_dim_indices_are_tensors_and_count_the_right_answers():
+    x = torch.tensor([[1.0, 3.0, 2.0], [4.0, 0.0, 5.0], [7.0, 6.0, 6.5]], requires_grad=True)
+    labels = torch.tensor([1, 0, 0])
+    prediction = x.argmax(dim=1, keepdim=True)
+    assert prediction.eq(labels.view_as(prediction)).sum().item() == 2
+    assert (x.argmax(dim=1) == labels).mean() == pytest.approx(2 / 3)
+    for found, wanted in ((x.argmax(dim=1), [1, 2, 0]), (x.argmin(dim=0), [0, 1, 0]), (x[0].argmax(dim=-1), 1),
+                          (x.argsort(dim=1)[1], [1, 0, 2])):  # fmt: skip
+        assert isinstance(found, torch.Tensor)
+        assert found.cpu().numpy().tolist() == wanted
+        assert not found.requires_grad
+        np.testing.assert_array_equal(np.arange(9.0)[found], np.arange(9.0)[wanted])
+    assert isinstance(x.argmax(1), np.ndarray)
+    assert isinstance(x.argsort(axis=1), np.ndarray)
+
+
 def test_blocks_record_or_do_not():
     x = torch.ones(2, requires_grad=True)
     with torch.no_grad():

@@ -10,6 +10,7 @@ import pytest
 
 from tinygrad_nn import Tensor, affine, custom_vjp, relu, softmax_crossentropy
 from tinygrad_nn.graph import GraphView
+from tinygrad_nn.graph.reachable import Snapshot
 from tinygrad_nn.graph.rerun import Change, Place, Rerun, replacement_names
 from tinygrad_nn.graph.walk import walk_back
 from tinygrad_nn.nn import BatchNorm, Conv2d, Dropout, Embedding, Linear, LSTMCell, Sequential
@@ -497,3 +498,22 @@ def test_arguments_go_by_the_names_of_the_parameters_also_of_a_module() -> None:
     named = Rerun(lambda a, *rest, k: (a * rest[0] + rest[1] * k).sum(), 1.0, 2.0, np.ones(2), k=3.0)
     assert [a.name for a in named.arguments] == ["a", "rest[0]", "rest[1]"]
     assert named.keywords["k"].name == "k"
+
+
+@pytest.mark.parametrize("change", [
+    lambda d: d.update(b=2), lambda d: d.pop("a"), lambda d: d.update(a=3), lambda d: d.clear(),
+    lambda d: d["list"].append(1), lambda d: d["list"].clear(), lambda d: d["list"].insert(0, d["list"].pop()),
+    lambda d: d["set"].add(3), lambda d: d["set"].clear(), lambda d: d["array"].fill(7),
+])  # fmt: skip
+def test_a_snapshot_restores_what_containers_held(change: Any) -> None:
+    def content() -> dict[str, Any]:
+        return {"a": 1, "list": ["x", "y"], "set": {1, 2}, "array": np.arange(3)}
+
+    held = content()
+    inner = held["list"], held["set"], held["array"]
+    kept = Snapshot(held)
+    change(held)
+    kept.restore()
+    assert repr({key: held[key] for key in content()}) == repr(content())
+    assert len(held) == 4
+    assert all(a is b for a, b in zip((held["list"], held["set"], held["array"]), inner, strict=True))

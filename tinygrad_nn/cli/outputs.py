@@ -24,8 +24,8 @@ def write_run(folder: Path, outcome: Outcome, report: bool = False) -> tuple[lis
         outcome: the outcome of the run.
         report: whether to write a page with all results as well.
 
-        Returns:
-            The names of the files, and a note if the graph could not be drawn (else an empty string).
+    Returns:
+        The names of the files, and a note if the graph could not be drawn (else an empty string).
 
     Raises:
         OSError: the folder cannot be written to.

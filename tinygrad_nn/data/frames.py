@@ -40,7 +40,7 @@ def frame_array(x: Any, call: str, argument: str) -> Array:
 
     Args:
         x: a table or a column of numbers; the result has NumPy's common dtype of all columns.
-        call, what: the names of the calling function and of its argument, for messages.
+        call, argument: the names of the calling function and of its argument, for messages.
 
     Raises:
         ValueError: a column holds texts or dates, or a cell is missing; both are named.

@@ -1,7 +1,7 @@
 """Methods of a Tensor with PyTorch's names, made of NumPy functions: ``t.unsqueeze(0)``, ``t.clamp(min=0)``, ...
 
 A name that also exists in NumPy keeps NumPy's meaning: ``t.repeat``, ``t.std()``, ``t.transpose(0, 1)`` of two axes.
-But max, min, std and var follow PyTorch if they are called with PyTorch's keyword ``dim=``.
+But max, min, std, var, argmax, argmin and argsort follow PyTorch if they are called with PyTorch's keyword ``dim=``.
 """
 
 from __future__ import annotations
@@ -186,6 +186,18 @@ def _numpy_method(function: Function) -> Function:
     return lambda x, *args, **kwargs: function(x, *args, **numpy_options(kwargs))
 
 
+def _index_method(function: Function) -> Function:
+    """Return a method for indices: an array as in NumPy, but a constant Tensor if it is called with dim=."""
+    numpys = _numpy_method(function)
+
+    def method(x: Any, *args: Any, **kwargs: Any) -> Any:
+        found = numpys(x, *args, **kwargs)
+        is_plain = isinstance(found, (np.ndarray, np.generic))  # in a trace it is a Tensor already
+        return type(x.detach())(found) if is_plain and "dim" in kwargs else found
+
+    return method
+
+
 def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
     order = "order" in kwargs or any(isinstance(arg, str) for arg in args)
     return np.ravel(x, *args, **kwargs) if order or not (args or kwargs) else flatten(x, *args, **kwargs)
@@ -208,9 +220,9 @@ def _view(x: Any, *size: Any) -> Any:
 METHODS.update({
     "abs":         np.absolute,
     "add":         np.add,
-    "argmax":      _numpy_method(np.argmax),
-    "argmin":      _numpy_method(np.argmin),
-    "argsort":     _numpy_method(np.argsort),
+    "argmax":      _index_method(np.argmax),
+    "argmin":      _index_method(np.argmin),
+    "argsort":     _index_method(np.argsort),
     "bool":        lambda x: x.detach().astype(bool),
     "chunk":       chunk,
     "clamp":       clamp,

@@ -18,7 +18,7 @@ class Sessions(Generic[State]):
 
     Args:
         make: a function that returns the state of a new session.
-        most: the number of sessions that are kept.
+        max_sessions: the number of sessions that are kept.
 
     Example:
         >>> counts = Sessions(list)
