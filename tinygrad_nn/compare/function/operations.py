@@ -22,6 +22,8 @@ from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_composed_functions
 
 SINGLE = float(np.finfo(np.float32).eps)
+NEGLIGIBLE = 5e-7  # of the largest entry: a difference that a tiny constant may make
+RAREST = 1e-4  # the smallest probability p for which log(p) and log(p + 1e-12) are taken to have the same derivative
 
 
 def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
@@ -37,7 +39,10 @@ def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[boo
     remaining = []
     for i in wrong:
         simple = _shape_diagnosis(data, i) or _direct_diagnosis(data, i, rows[i], in_hull[i])
-        if simple is not None:
+        if simple is not None and diagnoses and (simple.kind, simple.text) == ("convention", diagnoses[-1].text):
+            where, evidence = f"{diagnoses[-1].where}, {simple.where}", diagnoses[-1].evidence + simple.evidence
+            diagnoses[-1] = replace(simple, where=where, evidence=evidence)
+        elif simple is not None:
             diagnoses.append(simple)
         else:
             remaining.append(i)
@@ -162,6 +167,11 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
             int(data.wrong_masks[i].sum()) > 3) and has_float32_values(m):
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
                          "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
+    part = float(error.max() / (np.abs(g).max() or 1.0))
+    if part <= min(data.tiny / RAREST, NEGLIGIBLE):
+        return Diagnosis("convention", label, f"The gradient is right but for the effect of a constant such as "
+                         f"{data.tiny:.0e}, which avoids log(0) or a division by 0 in one of the two passes. This is "
+                         "not a mistake.", (f"{label} differs by {part:.0e} of its largest entry",))  # fmt: skip
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip
@@ -268,8 +278,7 @@ def _evidence(data: GradientData) -> tuple[str, ...]:
 
 def _factor_text(data: GradientData, factor: Factor) -> str:
     """Return the words for a factor, where the number of samples is called the number of rows of the first matrix."""
-    first = next((i for i, x in enumerate(data.float64_inputs) if np.ndim(x) > 1), 0)
-    return factor.words.replace("the number of samples", f"the number of rows of {data.label(first)}")
+    return factor.words.replace("the number of samples", f"the number of rows of {data.label(data.with_rows or 0)}")
 
 
 def _scale_diagnosis(
