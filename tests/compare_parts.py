@@ -48,8 +48,8 @@ from tinygrad_nn.compare.pattern import describe
 from tinygrad_nn.compare.rows import ArrayPair, CheckedEntry, compare_row
 from tinygrad_nn.compare.steps.comparison import judge_run
 from tinygrad_nn.compare.steps.listing import as_html, as_text
+from tinygrad_nn.compare.steps.names import as_mapping
 from tinygrad_nn.compare.steps.probes import UserPasses
-from tinygrad_nn.compare.steps.running import as_mapping
 from tinygrad_nn.tensor import raw
 from tinygrad_nn.transforms import new_input
 

@@ -669,7 +669,7 @@ def wrapped(text: str, holder: Any, field: str = "value", far: Any = None, **loc
         w.scope = Scope({"np": np}, local, {"far": far})
         w.scope.find_atoms(set(), {})
     node = expression(text)
-    found = said(w._wrapped(node, np.asarray(w.scope.value(node)), Spot(node, holder, field, None)))
+    found = said(w.added(node, np.asarray(w.scope.value(node)), Spot(node, holder, field, None)))
     return [f"{cost} {new}" for cost, new in found]
 
 

@@ -9,22 +9,15 @@ import pytest
 from tests.wrong_backward import Setting
 from tinygrad_nn import Layer, Solver
 from tinygrad_nn.compare.experiment import Answer, Experiment
-from tinygrad_nn.compare.layers.explain import (
-    Finding,
-    Option,
-    State,
-    _compute,
-    _deltas,
-    _explain_array,
-    _explain_parameters,
-    _follows,
-    _kink_of_penalty,
-    _layer,
-    _with_recovered_delta,
-    explain,
-    shows_in_batch,
-)
+from tinygrad_nn.compare.layers.explain import State, _deltas, _layer, _with_recovered_delta, explain, shows_in_batch
+from tinygrad_nn.compare.layers.findings import Finding, Option, computed
 from tinygrad_nn.compare.layers.fit import Witness, _multiples, find_wrong_penalty, fit_scale, penalty_alone
+from tinygrad_nn.compare.layers.parameter_gradients import (
+    _explain_array,
+    _kink_of_penalty,
+    explain_parameters,
+    follows_from_delta,
+)
 from tinygrad_nn.compare.layers.suspects import output_suspects
 from tinygrad_nn.compare.layers.used_delta import recover
 from tinygrad_nn.compare.numerical.noise import Noise, bounds
@@ -119,7 +112,7 @@ def test_what_a_suspect_computes_and_where_it_cannot_be() -> None:
     seen = seen_of()
 
     def of(compute: Any) -> Any:
-        return _compute(SimpleNamespace(compute=compute), seen, [np.ones(2), 2 * np.ones(2)])  # type: ignore[arg-type]
+        return computed(SimpleNamespace(compute=compute), seen, [np.ones(2), 2 * np.ones(2)])  # type: ignore[arg-type]
 
     found = of(lambda case, d: d * case.rows)
     assert [v.tolist() for v in found] == [[4.0, 4.0], [12.0, 12.0]]
@@ -158,7 +151,7 @@ def parts_of(seen: list[Witness], k: int, spoil: Any = None, **more: Any) -> Any
     for w in seen:
         if spoil is not None:
             spoil(w.case, w.case.answer)
-    found = _explain_parameters(seen, k, deltas_of(seen, k), False, **more)
+    found = explain_parameters(seen, k, deltas_of(seen, k), False, **more)
     return found if found is None else (round(found.cost, 6), [(f.part, f.kind) for f in found.findings])
 
 
@@ -341,17 +334,18 @@ def test_what_follows_from_a_delta_and_when_a_finding_is_needed(k: int) -> None:
         before = arrays[k]
         for far, follows in ((NEAR, True), (-NEAR, True), (OFF, False), (-OFF, False), (np.nan, False)):
             arrays[k] = before * (1 + far)
-            assert _follows([w], k, part, [d]) is follows
+            assert follows_from_delta([w], k, part, [d]) is follows
             assert shows_in_batch(w, right, Finding(k, part, "scale", "")) is not follows
             assert shows_in_batch(w, right, Finding(k, "W and b", "scale", "")) is not follows
-            assert _follows([w, w], k, part, [d, d]) is follows
+            assert follows_from_delta([w, w], k, part, [d, d]) is follows
         size = float(np.abs(before).max())
         for far, follows in ((0.98e-3, True), (1.03e-3 + 1e-8 * size, False)):
             arrays[k] = before + far
             mine = {"W": "dW", "b": "db"}[part]
             only = bounds(w.case)._replace(**{mine: getattr(huge, mine)})
-            assert _follows([Witness(w.case, only)], k, part, [d]) is follows
-            assert not _follows([Witness(w.case, huge._replace(**{mine: getattr(bounds(w.case), mine)}))], k, part, [d])
+            assert follows_from_delta([Witness(w.case, only)], k, part, [d]) is follows
+            large = Witness(w.case, huge._replace(**{mine: getattr(bounds(w.case), mine)}))
+            assert not follows_from_delta([large], k, part, [d])
         arrays[k] = before
     for far, fits in ((NEAR, True), (OFF, False)):
         mine = [*right[:k], d * (1 + far), *right[k + 1 :]]
@@ -579,7 +573,7 @@ def test_the_best_explanation_of_all_layers_is_the_sum_of_its_parts() -> None:
     for w in seen:
         w.case.answer.db[0] = np.cos(w.case.right.db[0])
     assert explain(seen).has_unknown
-    assert isinstance(_explain_parameters(seen, 0, deltas_of(seen, 0), False), Option)
+    assert isinstance(explain_parameters(seen, 0, deltas_of(seen, 0), False), Option)
 
 
 def test_the_slope_at_a_perfect_fit_is_the_only_one_that_is_a_convention() -> None:

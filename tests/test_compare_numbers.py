@@ -12,7 +12,8 @@ from tests.wrong_backward import DEEP, HEAVY, NARROW, PROBABLE, ROOT, YESNO, Set
 from tinygrad_nn import BackProp, FeedForward, Layer, Regularization, Solver, compare_gradients, manual
 from tinygrad_nn.compare.experiment import Answer, Experiment, _targets
 from tinygrad_nn.compare.factors import PLAIN, name_factor
-from tinygrad_nn.compare.layers.explain import Finding, State, _with_alternatives, explain
+from tinygrad_nn.compare.layers.explain import State, _with_alternatives, explain
+from tinygrad_nn.compare.layers.findings import Finding
 from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.suspects import _slope_from
 from tinygrad_nn.compare.layers.used_delta import recover

@@ -13,7 +13,8 @@ from tests.test_compare_layer_parts import TWICE, data_of, seen_of, spoiled
 from tinygrad_nn.compare.diagnosis import Diagnosis
 from tinygrad_nn.compare.experiment import Answer
 from tinygrad_nn.compare.factors import Factor
-from tinygrad_nn.compare.layers.explain import Finding, State
+from tinygrad_nn.compare.layers.explain import State
+from tinygrad_nn.compare.layers.findings import Finding
 from tinygrad_nn.compare.layers.fit import Witness
 from tinygrad_nn.compare.layers.verdict import (
     NOTHING,

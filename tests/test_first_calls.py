@@ -285,6 +285,7 @@ optim.averaged(optim.Minimizer([w]), "world").step(lambda: None, rows=2) | TypeE
 optim.averaged(optim.Minimizer([w]), "world").step(lambda: (w * w).sum(), rows=-1) | ValueError | rows=-1; it needs
 Tensor(x, "x") | TypeError | Tensor: requires_grad='x' is of type str | Tensor(data, name='x', dtype=float)
 Tensor(x, float) | TypeError | requires_grad=float is of type type; it needs True or False | dtype=float
+Tensor(2, 3) | TypeError | requires_grad=3 is of type int; it needs True or False. | of a shape are np.zeros((2, 3))
 Tensor([hidden]) | TypeError | 1 of the 2 entries of this masked array are masked
 Tensor([[1.0], (np.ma.masked,)]) | TypeError | 1 of the 1 entries of this masked array are masked
 w + [np.ma.masked_array(1.0, True), 1.0] | TypeError | entries of this masked array are masked
@@ -294,6 +295,15 @@ nn.Linear(3, 2, rng="a") | TypeError | rng='a' is of type str; it needs a seed, 
 nn.functional.dropout(w, 0.5, rng=1.5) | TypeError | rng=1.5 is of type float; it needs a seed
 nn.LeakyReLU("a") | TypeError | LeakyReLU: negative_slope='a' is of type str; it needs a number, e.g. negative_slope
 nn.Flatten("a") | TypeError | Flatten: start='a' is of type str; it needs a whole number, e.g. start=1
+nn.RMSNorm(4, eps="a") | TypeError | RMSNorm: eps='a' is of type str; it needs a number, or None
+nn.Embedding(3, 4, padding_idx="a") | TypeError | padding_idx='a' is of type str; it needs a whole number, or None
+nn.Unflatten("a", (2, 3)) | TypeError | dim='a' and unflattened_size=(2, 3); it needs an axis | nn.Unflatten(1, (3
+nn.Unflatten(1, "a") | TypeError | dim=1 and unflattened_size='a'; it needs an axis and the lengths of the new axes
+nn.ZeroPad2d("a") | TypeError | ZeroPad2d: padding='a'; it needs a whole number, or one for each side: (left, right
+nn.ReflectionPad2d((1, 2)) | TypeError | ReflectionPad2d: padding=(1, 2); it needs a whole number
+nn.MSELoss(reduction="a") | ValueError | MSELoss: reduction='a'; known are 'mean', 'sum', 'none'.
+nn.KLDivLoss(reduction=None) | ValueError | KLDivLoss: reduction=None; known are 'mean', 'sum', 'none', 'batchmean'
+tg.Predict(nn.Linear(2, 1), {}) | ValueError | Predict: x is an empty dict; pass an array with a row per sample
 nn.MaxPool2d("a") | ValueError | MaxPool2d: kernel='a' must be a whole number of at least 1, or a tuple of 2
 nn.AvgPool1d(2, padding=-1) | ValueError | AvgPool1d: padding=-1 must be a whole number of at least 0
 nn.AdaptiveMaxPool2d((2, 0)) | ValueError | size=(2, 0) must be a whole number of at least 1

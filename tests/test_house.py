@@ -221,6 +221,23 @@ def too_long(source: str, module: str) -> list[str]:
     return [f"{module} has {lines} lines; a module stays under 500"] if lines >= 500 else []
 
 
+def long_decisions(source: str, module: str) -> list[str]:
+    """Return the functions with more than MOST branches, besides the two through which every operation goes."""
+    found = []
+    for function in ast.walk(parsed(source)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            count, waiting = 0, list(ast.iter_child_nodes(function))
+            while waiting:
+                node = waiting.pop()
+                if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+                    count += isinstance(node, BRANCHES)
+                    count += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
+                    waiting += ast.iter_child_nodes(node)
+            if count > MOST and (module, function.name) not in HOT:
+                found.append(f"{module}: {function.name} has {count} branches; {MOST} are the most")
+    return found
+
+
 def forbidden_code(source: str, module: str) -> list[str]:
     """Pickle in any form, print outside the command, assert."""
     wrong = [
@@ -354,6 +371,9 @@ def private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__") and name != "_repr_html_"
 
 
+MOST = 30  # branches in a function
+BRANCHES = (ast.If, ast.IfExp, ast.For, ast.While, ast.ExceptHandler, ast.comprehension, ast.match_case)
+HOT = {("tinygrad_nn.tensor", "apply"), ("tinygrad_nn.backward", "walk")}  # each call would cost time
 NEAR = 15  # lines between what a row names and the row
 
 
@@ -487,7 +507,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 def test_module_is_short_documented_and_free_of_forbidden_code(path: Path) -> None:
     source, module = path.read_text(encoding="utf-8"), module_name(path)
     wrong = too_long(source, module) + undocumented(source, module) + forbidden_code(source, module)
-    assert not wrong
+    assert not wrong + long_decisions(source, module)
 
 
 def test_files_and_folders_are_named_after_what_a_reader_looks_for() -> None:
@@ -670,6 +690,16 @@ def test_place_check_reports_missing_files_and_names() -> None:
 
 def test_size_check_reports_500_lines() -> None:
     assert [bool(too_long("x = 1\n" * lines, "m")) for lines in (499, 500)] == [False, True]
+
+
+@pytest.mark.parametrize("branch", ["if x: pass", "x = 1 if x else 2", "x = [k for k in x]", "x = x and x",
+                                    "for x in x: pass", "while x: pass", "match x:\n  case 1: pass",
+                                    "try: pass\nexcept OSError: pass"])  # fmt: skip
+def test_branch_check_reports_a_function_with_more_than_30(branch: str) -> None:
+    body = "".join(f"\n {line}" for line in branch.split("\n"))
+    for name, count in (("f", 30), ("f", 31), ("apply", 31)):
+        source = f"def {name}(x):{body * count}\n def inner():{body.replace(chr(10), chr(10) + ' ') * count}"
+        assert len(long_decisions(source, "tinygrad_nn.tensor")) == (0 if count == 30 else 2 - (name == "apply"))
 
 
 @pytest.mark.parametrize(

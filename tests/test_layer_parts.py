@@ -10,23 +10,15 @@ from tests.compare_parts import SETTINGS, experiment
 from tinygrad_nn.compare.experiment import Answer
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.layers.explain import (
-    Finding,
-    Option,
     State,
-    _allowed,
     _apply_factor,
-    _by_factor,
-    _cheapest_option,
     _delta_finding,
     _extended,
-    _fitting_factors,
-    _follows,
-    _kink_of_penalty,
-    _penalty,
     _with_alternatives,
     _with_unknown_delta,
     shows_in_batch,
 )
+from tinygrad_nn.compare.layers.findings import Finding, Option, allowed_suspects, by_factor
 from tinygrad_nn.compare.layers.fit import (
     Witness,
     _another_multiple,
@@ -40,6 +32,13 @@ from tinygrad_nn.compare.layers.fit import (
     penalty_alone,
 )
 from tinygrad_nn.compare.layers.notes import batch_notes
+from tinygrad_nn.compare.layers.parameter_gradients import (
+    _cheapest_option,
+    _fitting_factors,
+    _kink_of_penalty,
+    _penalty,
+    follows_from_delta,
+)
 from tinygrad_nn.compare.layers.used_delta import recover, stale_mask
 
 Array = np.ndarray[Any, Any]
@@ -284,7 +283,7 @@ def test_terms_of_a_penalty_in_words() -> None:
     ],
 )  # fmt: skip
 def test_a_factor_in_words(part: str, factor: Factor, beside: bool, kind: str, text: str) -> None:
-    found = _by_factor(2, part, factor, beside)
+    found = by_factor(2, part, factor, beside)
     assert (found.layer, found.part, found.kind, found.text, found.factor) == (2, part, kind, text, factor)
 
 
@@ -297,7 +296,7 @@ def test_a_mistake_in_delta_in_words() -> None:
     seen[0].case.solver.regularization.dropout = 0.2
     one, twice = Factor("1", 1.0), Factor("2", 2.0)
     assert _delta_finding(suspect("right"), one, 1, seen) == ()
-    assert _delta_finding(suspect("right"), twice, 1, seen) == (_by_factor(1, "delta", twice),)
+    assert _delta_finding(suspect("right"), twice, 1, seen) == (by_factor(1, "delta", twice),)
     assert _delta_finding(suspect("sign"), one, 1, seen) == (Finding(1, "delta", "sign", "It is wrong."),)
     assert _delta_finding(suspect("sign"), twice, 1, seen) == (
         Finding(1, "delta", "sign", "It is wrong. It is also multiplied by 2.", twice),)  # fmt: skip
@@ -344,10 +343,10 @@ def test_mistakes_in_delta_that_compute_the_same_are_twins() -> None:
 def test_only_what_another_explanation_names_is_allowed() -> None:
     every = [suspect("right"), suspect("sign", "minus"), suspect("scale", "twice")]
     named = [Finding(1, "W", "sign", "dW: minus, and more"), Finding(0, "W", "scale", "twice")]
-    assert list(_allowed(iter(every), 1, None)) == every
-    assert list(_allowed(iter(every), 1, named)) == every[:2]
-    assert list(_allowed(iter(every), 0, named)) == [every[0], every[2]]
-    assert list(_allowed(iter(every), 2, named)) == every[:1]
+    assert list(allowed_suspects(iter(every), 1, None)) == every
+    assert list(allowed_suspects(iter(every), 1, named)) == every[:2]
+    assert list(allowed_suspects(iter(every), 0, named)) == [every[0], every[2]]
+    assert list(allowed_suspects(iter(every), 2, named)) == every[:1]
 
 
 def test_a_state_is_carried_on() -> None:
@@ -389,13 +388,13 @@ def test_the_right_equation_follows_from_a_delta(seen: list[Witness]) -> None:
         c = w.case
         for k in range(len(c.W)):
             d = c.right.delta[k]
-            assert _follows([w], k, "W", [d])
-            assert _follows([w], k, "b", [d])
-            assert not _follows([w], k, "W", [1.001 * d])
-            assert not _follows([w], k, "b", [1.001 * d])
+            assert follows_from_delta([w], k, "W", [d])
+            assert follows_from_delta([w], k, "b", [d])
+            assert not follows_from_delta([w], k, "W", [1.001 * d])
+            assert not follows_from_delta([w], k, "b", [1.001 * d])
             c.answer.db[k] = c.answer.db[k] + 1e-3
-            assert _follows([w], k, "W", [d])
-            assert not _follows([w], k, "b", [d])
+            assert follows_from_delta([w], k, "W", [d])
+            assert not follows_from_delta([w], k, "b", [d])
 
 
 def test_a_finding_is_needed_where_the_right_equation_fails(seen: list[Witness]) -> None:

@@ -1,6 +1,8 @@
 """nn and nn.functional under PyTorch's names: typical calls give PyTorch's numbers and gradients."""
 
 import json
+import pickle
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +274,12 @@ def test_a_list_of_modules_is_a_list() -> None:
     assert (list(named), list(named.keys()), len(named), "b" in named) == (["a", "b"], ["a", "b"], 2, True)
     assert [name for name, _ in named.items()] == list(named)
     assert isinstance(next(iter(named.values())), nn.Tanh)
+    for copy in (named, deepcopy(named), pickle.loads(pickle.dumps(named))):
+        assert copy.b is copy["b"]
+        copy.b = nn.GELU()
+        assert repr([*copy.values()]) == "[Tanh(), GELU()]"
+        with pytest.raises(AttributeError, match="ModuleDict has no attribute 'c'"):
+            _ = copy.c
     model = nn.Sequential({"fc": nn.Linear(4, 3, rng=0)}).append(nn.ReLU())
     model.add_module("last", nn.Tanh())
     assert isinstance(model.fc, nn.Linear)

@@ -1,6 +1,7 @@
 """The namespace of PyTorch's names beyond its functions: Functions, gradients, batches, states, dtypes, random ones."""
 
 import copy
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -291,7 +292,7 @@ def test_a_random_split_parts_the_samples():
         (lambda: next(iter(DataLoader([1.0, None], 2))), "a sample holds None of type NoneType"),
         (lambda: torch.utils.data.ConcatDataset, "Write a Dataset whose __getitem__ looks into one dataset after"),
         (lambda: torch.utils.data.WeightedRandomSampler, "and write Subset(dataset, numbers)."),
-        (lambda: torch.autograd.Variable, "Write torch.tensor(data, requires_grad=True)."),
+        (lambda: torch.autograd.Variabel, "did you mean 'Variable'?"),
         (lambda: torch.autograd.functional.vjp, "Write tinygrad_nn.vjp, with functions of arrays."),
         (lambda: torch.func.jacrew, "did you mean 'jacrev'?"),
         (lambda: torch.linalg.lstsq, "no attribute 'lstsq'. NumPy's functions take Tensors: np.linalg.l"),
@@ -308,13 +309,14 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.compile(torch.exp), "Write tinygrad_nn.compile(step)"),
         (lambda: torch.median(torch.ones(2)), "NumPy's functions take Tensors: np.median."),
         (lambda: torch.svd(torch.ones(2, 2)), "NumPy's functions take Tensors: np.linalg.svd."),
-        (lambda: torch.LongTensor([1]), "Write torch.tensor(data, dtype=torch.int64)."),
         (lambda: torch.mps.empty_cache(), "there is no device to choose"),
         (lambda: torch.ones(2).max(axis=0).indices, "or torch.max(t, 1) and torch.sort(t)."),
         (lambda: torch.ones(2).new_zeros(2), "Write np.zeros(shape, t.dtype), or torch.zeros(shape"),
         (lambda: torch.ones(2).scatter_(0, torch.tensor([0]), 1.0), "Write t.at[index].set(values)"),
         (lambda: torch.ones(2).median(), "NumPy's functions take Tensors: np.median."),
         (lambda: torch.save({"model": object()}, "state.pt"), "state_dict"),
+        (lambda: torch.save({}, io.BytesIO()), "is no path. Write torch.save(state, 'state.pt')."),
+        (lambda: torch.load(io.BytesIO()), "is no path. Write torch.load('state.pt')."),
     ],
 )
 def test_missing_names_raise_with_the_replacement(make: Any, says: str):

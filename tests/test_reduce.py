@@ -64,6 +64,19 @@ def test_variance_of_one_entry_without_freedom_is_nan_and_so_is_its_slope(f):
     assert np.isnan(x.grad).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*discards the imaginary part")
+@pytest.mark.parametrize("f", [np.var, np.std, np.nanvar, np.nanstd])
+@pytest.mark.parametrize("where", [True, np.array([True, False, True])])
+def test_a_variance_of_complex_numbers_about_the_real_part_of_their_mean_has_its_slope(f, where):
+    z = np.array([1 + 2j, 0.3 - 1j, 2.0])  # a real dtype= drops the imaginary part of the mean
+    t = Tensor(z)
+    f(t, dtype=float, where=where).backward()
+    for direction in (1, 1j):
+        shifts = [f(z + s * direction * np.eye(3), axis=1, dtype=float, where=where).real for s in (1e-6, -1e-6)]
+        numerical = (shifts[0] - shifts[1]) / 2e-6
+        np.testing.assert_allclose((t.grad * np.conj(direction)).real, numerical, atol=1e-8)
+
+
 @pytest.mark.parametrize("dtype", "efdFD")
 def test_mean_has_the_bits_of_numpy(dtype, rng):
     x = rng.normal(size=(2, 30, 7, 5))

@@ -11,7 +11,7 @@ import pytest
 
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.function.calling import arrange
-from tinygrad_nn.compare.steps.names import Names
+from tinygrad_nn.compare.steps.names import Names, as_mapping, checked_mapping
 from tinygrad_nn.compare.steps.running import (
     Forward,
     Saved,
@@ -22,8 +22,6 @@ from tinygrad_nn.compare.steps.running import (
     _returned,
     arguments,
     as_arrays,
-    as_mapping,
-    checked_mapping,
     collected,
     name_stem,
     run_backward,

@@ -8,7 +8,7 @@ import pytest
 
 import tinygrad_nn.compare.layers.verdict as verdict_module
 from tinygrad_nn.compare.diagnosis import Diagnosis, Row
-from tinygrad_nn.compare.layers.explain import Finding
+from tinygrad_nn.compare.layers.findings import Finding
 from tinygrad_nn.compare.layers.verdict import (
     SPAN,
     _affected_rows,

@@ -36,7 +36,9 @@ NO_TEXTS = (
     "a Tensor holds numbers; this data has dtype {}. Convert it first, for example with np.asarray(data, dtype=float); "
     "text classes become numbers with tinygrad_nn.data.one_hot."
 )
-BY_NAME = " Name and dtype are passed by name: Tensor(data, name='x', dtype=float)."
+BY_NAME = (
+    " Name and dtype are passed by name: Tensor(data, name='x', dtype=float). Zeros of a shape are np.zeros((2, 3))."
+)
 NO_NUMBER = (
     "{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to be "
     "differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which writes into "

@@ -22,10 +22,13 @@ ROOMS = {
     "engine": ("tensor.py", "node.py", "primitive.py", "backward.py", "custom.py", "tree.py", "transforms"),
     "ops": ("ops",),
     "manual": ("manual",),
+    "nn": ("nn",),
     "optim": ("optim",),
+    "data": ("data", "files", "io.py", "metrics.py"),
     "solver": ("solver",),
     "compare": ("compare",),
     "compiled": ("compiled",),
+    "graph": ("graph", "gradcheck"),
 }
 SHOWN = {"__repr__", "__str__", "__format__", "__dir__"}  # functions that only show
 ASKED = {"isinstance", "issubclass", "getattr", "setattr", "hasattr", "cast", "print"}  # whose arguments stay in order

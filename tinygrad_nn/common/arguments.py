@@ -31,6 +31,6 @@ def as_generator(rng: Any) -> np.random.Generator:
 
 def check_flag(call: str, name: str, value: Any, hint: str = "") -> None:
     """Raise a TypeError unless an option is True, False, or stands for one of them: 0, 1 or ``None``."""
-    if not isinstance(value, (bool, np.bool_, int, type(None))):
+    if not isinstance(value, (bool, np.bool_, type(None))) and not (isinstance(value, int) and value in (0, 1)):
         called = getattr(value, "__name__", None) or f"{value!r:.60}"
         raise TypeError(f"{call}: {name}={called} is of type {type(value).__name__}; it needs True or False.{hint}")

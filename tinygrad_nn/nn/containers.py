@@ -315,13 +315,13 @@ class ModuleDict(Module):
     """A dict of modules whose parameters are found; a plain dict as an attribute works as well.
 
     Args:
-        modules: modules or functions by name.
+        modules: modules or functions by name; each is also an attribute of that name.
 
     Example:
         >>> from tinygrad_nn.nn import Linear
         >>> heads = ModuleDict({"digit": Linear(4, 10, rng=0)})
-        >>> heads["digit"], "place" in heads
-        (Linear(4, 10), False)
+        >>> heads["digit"], heads.digit, "place" in heads
+        (Linear(4, 10), Linear(4, 10), False)
     """
 
     def __init__(self, modules: Mapping[str, Any] | Iterable[Any] | None = None) -> None:
@@ -366,6 +366,18 @@ class ModuleDict(Module):
 
     def __delitem__(self, name: str) -> None:
         del self._named[name]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            named = vars(self).get("_named", {})  # a copy in the making has none
+            return named[name] if name in named else super().__getattr__(name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in vars(self).get("_named", {}):
+                self[name] = value
+            else:
+                super().__setattr__(name, value)
 
     def pop(self, name: str) -> Module:
         """Remove a module, and return it."""

@@ -56,7 +56,8 @@ class FunctionLayer(Module):
 
 
 def layer_of(name: str, function: Callable[..., Any], text: str, /, *options: tuple[str, Any] | tuple[str, Any, str],
-             module: str, called: str = "x") -> type[FunctionLayer]:  # fmt: skip
+             module: str, called: str = "x",
+             base: type[FunctionLayer] = FunctionLayer) -> type[FunctionLayer]:  # fmt: skip
     """Make the class of a module that calls a function.
 
     Args:
@@ -66,10 +67,11 @@ def layer_of(name: str, function: Callable[..., Any], text: str, /, *options: tu
         *options: (name, default) of each option, and as a third entry the function's name for it, if that differs.
         module: the ``__module__`` of the class.
         called: the names of the inputs, for error messages.
+        base: the class that it extends.
     """
     kind = Parameter.POSITIONAL_OR_KEYWORD
     signature = Signature([Parameter(option[0], kind, default=option[1]) for option in options])
     renamed = {option[0]: option[2] for option in options if len(option) == 3}
     body = {"__doc__": text, "__module__": module, "function": staticmethod(function), "signature": signature,
             "renamed": renamed, "called": called, "__signature__": signature}  # fmt: skip
-    return type(name, (FunctionLayer,), body)
+    return type(name, (base,), body)

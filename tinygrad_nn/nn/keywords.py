@@ -67,15 +67,17 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
 def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapping[str, Any]], None]:
     """Return a check of a call's arguments: flags and numbers are of the type of their default.
 
-    An option that takes words as well, such as padding="same", is annotated so, or as Any.
+    An option that takes words as well, such as padding="same", is annotated so, or as Any. Numbers that may be left out
+    have the default None, and are known by their annotation.
     """
     places = [(k, p, str(p.annotation)) for k, p in enumerate(known)]
-    scalars = [(k, p.name, p.default, type(p.default) is int or "None" in kind) for k, p, kind in places
-               if isinstance(p.default, (bool, float))
+    scalars = [(k, p.name, p.default, type(p.default) is int or "None" in kind, type(p.default) is int or "int" in kind)
+               for k, p, kind in places
+               if isinstance(p.default, (bool, float)) or kind in ("int | None", "float | None")
                or (isinstance(p.default, int) and kind != "Any" and "str" not in kind)]  # fmt: skip
 
     def check(call: str, args: tuple[Any, ...], options: Mapping[str, Any]) -> None:
-        for k, name, default, optional in scalars:
+        for k, name, default, optional, whole in scalars:
             value = args[k] if k < len(args) else options.get(name, default)
             if value is default:
                 continue
@@ -84,8 +86,8 @@ def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapp
                 check_flag(call, name, value, ACTIVATION.format(call) * activation)
             elif (value is None and not optional) or isinstance(value, (str, dict)):
                 what = f"{name}={value!r:.60} is of type {type(value).__name__}"
-                whole = "whole " * isinstance(default, int)
-                raise TypeError(f"{call}: {what}; it needs a {whole}number, e.g. {name}={default}.")
+                usual = "or None" if default is None else f"e.g. {name}={default}"
+                raise TypeError(f"{call}: {what}; it needs a {'whole ' * whole}number, {usual}.")
 
     return check
 

@@ -128,8 +128,13 @@ class Unflatten(Module):
         (2, 3, 4)
     """
 
-    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
-        self.dim, self.unflattened_size = operator.index(dim), tuple(unflattened_size)
+    def __init__(self, dim: Any, unflattened_size: Any) -> None:
+        if not isinstance(dim, (int, np.integer)) or not isinstance(unflattened_size, (tuple, list)):
+            raise TypeError(
+                f"Unflatten: dim={dim!r:.60} and unflattened_size={unflattened_size!r:.60}; it needs an axis and the "
+                "lengths of the new axes, e.g. nn.Unflatten(1, (3, 4))."
+            )
+        self.dim, self.unflattened_size = int(dim), tuple(unflattened_size)
 
     def forward(self, x: Any) -> Any:
         """Return the reshaped x."""

@@ -10,7 +10,7 @@ from ..ops.neural import relu
 from ..ops.special import softplus
 from . import losses
 from .function_layers import FunctionLayer, layer_of
-from .losses.reduction import check_pair, plain_values, reduce_values
+from .losses.reduction import check_pair, check_reduction, plain_values, reduce_values
 
 
 def class_axis(scores: Any) -> int:
@@ -51,9 +51,20 @@ def hinge_embedding_loss(input: Any, target: Any, *, margin: float = 1.0, reduct
                    reduction)  # fmt: skip
 
 
+class LossLayer(FunctionLayer):
+    """A loss as a module; its reduction is checked when it is made."""
+
+    reduction: str
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        more = ("batchmean",) * isinstance(self, KLDivLoss)
+        check_reduction(type(self).__name__, self.reduction, (*losses.REDUCTIONS, *more))
+
+
 def _loss(name: str, function: Any, text: str, /, *options: Any) -> type[FunctionLayer]:
     text += "\n\nThe options and their defaults are PyTorch's; reduction= is 'mean', 'sum' or 'none'."
-    return layer_of(name, function, text, *options, module=__name__, called="prediction, target")
+    return layer_of(name, function, text, *options, module=__name__, called="prediction, target", base=LossLayer)
 
 
 _REDUCTION = ("reduction", "mean")

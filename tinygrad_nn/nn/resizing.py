@@ -18,10 +18,15 @@ class _Padding(Module):
     """Base of the layers that pad images."""
 
     mode = "constant"
-    axes = 2
 
     def __init__(self, padding: Size) -> None:
-        self.padding = (int(padding),) * (2 * self.axes) if np.ndim(padding) == 0 else tuple(padding)  # type: ignore[arg-type]
+        sides = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * 4
+        if len(sides) != 4 or not all(isinstance(n, (int, np.integer)) for n in sides):
+            raise TypeError(
+                f"{type(self).__name__}: padding={padding!r:.60}; it needs a whole number, or one for each side: "
+                "(left, right, top, bottom)."
+            )
+        self.padding = sides
 
     def forward(self, x: Any) -> Any:
         """Return the padded x."""

@@ -53,8 +53,9 @@ def lengths(size: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
 
 
-def split(x: Any, size: Any, dim: int = 0) -> tuple[Any, ...]:
+def split(x: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
     """Return parts of the given size or sizes along an axis; ``np.split`` takes the number of parts instead."""
+    size = split_size_or_sections
     cuts = range(size, x.shape[dim], size) if isinstance(size, (int, np.integer)) else np.cumsum(size)[:-1]
     return tuple(np.split(x, list(cuts), axis=dim))
 

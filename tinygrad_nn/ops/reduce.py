@@ -227,6 +227,8 @@ def _var_vjp(
         center = x.sum(axis=axis, keepdims=True) / (count(x, axis) or 1)
     else:
         center = x.sum(axis=axis, keepdims=True, where=where) / np.maximum(entry_count(x, axis, where, x.dtype), 1)
+    if dtype is not None and np.dtype(dtype).kind != "c":
+        center = np.real(center)  # NumPy then leaves the imaginary part of the mean out
     return _squares_vjp(g, x, x - center, axis, where, ddof if correction is None else correction)
 
 

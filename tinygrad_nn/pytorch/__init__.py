@@ -49,6 +49,9 @@ func = autograd.Names(
 cuda = _SimpleNamespace(
     is_available=lambda: False, device_count=lambda: 0, manual_seed=lambda seed: None, manual_seed_all=lambda seed: None
 )
+accelerator = _SimpleNamespace(
+    is_available=lambda: False, current_accelerator=lambda check_available=False: None, device_count=lambda: 0
+)
 backends = _SimpleNamespace(
     mps=_SimpleNamespace(is_available=lambda: False, is_built=lambda: False),
     cudnn=_SimpleNamespace(is_available=lambda: False, enabled=False, benchmark=False, deterministic=True),
@@ -71,8 +74,8 @@ def set_grad_enabled(mode: bool) -> _Any:
 
 
 __all__ = [
-    "Tensor", "autograd", "backends", "cuda", "data", "enable_grad", "fft", "func", "inference_mode", "linalg", "load",
-    "nn", "no_grad", "optim", "save", "set_grad_enabled", "utils", "vmap",
+    "Tensor", "accelerator", "autograd", "backends", "cuda", "data", "enable_grad", "fft", "func", "inference_mode",
+    "linalg", "load", "nn", "no_grad", "optim", "save", "set_grad_enabled", "utils", "vmap",
 ]  # fmt: skip
 
 

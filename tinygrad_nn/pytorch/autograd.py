@@ -18,10 +18,10 @@ from ..tensor import Tensor, raw
 from .constructors import constant
 
 __all__ = [
-    "Context", "Function", "backward", "detect_anomaly", "functional", "grad", "gradcheck", "gradgradcheck", "no_grad",
+    "Context", "Function", "Variable", "backward", "detect_anomaly", "functional", "grad", "gradcheck",
+    "gradgradcheck", "no_grad",
 ]  # fmt: skip
 _ELSEWHERE = {
-    "Variable": "Write torch.tensor(data, requires_grad=True).",
     "function": "Write def backward without @once_differentiable: it is differentiated only where that is asked for.",
     "profiler": "Write tinygrad_nn.profile(step).",
 }  # fmt: skip
@@ -29,6 +29,11 @@ _ELSEWHERE = {
 
 def __getattr__(name: str) -> object:
     raise no_attribute("torch.autograd", name, __all__, _ELSEWHERE)
+
+
+def Variable(data: Any, requires_grad: bool = False) -> Any:
+    """Return a leaf with the data of a Tensor, with gradients if asked for: PyTorch before 0.4 had two types."""
+    return constant(data).detach().requires_grad_(requires_grad)
 
 
 class Names(SimpleNamespace):

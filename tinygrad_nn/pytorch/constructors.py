@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from ..ops.pytorch import lengths
 from ..tensor import Tensor, raw
 
 __all__ = [
-    "Generator", "Size", "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device",
+    "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "Generator", "IntTensor", "LongTensor", "Size",
+    "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device",
     "double", "dtype", "empty", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full",
     "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
     "linspace", "logspace", "long", "manual_seed", "normal", "ones", "ones_like", "rand", "rand_like", "randint",
@@ -166,6 +168,26 @@ zeros_like, ones_like, full_like = (
     _like_constructor(ones, "ones"),
     _like_constructor(full, "full"),
 )
+
+
+def _typed_constructor(name: str, dtype: Any) -> Callable[..., Tensor]:
+    """Return ``torch.LongTensor`` or a similar name: of data, or of the lengths of a Tensor to be filled."""
+
+    def construct(*data: Any) -> Tensor:
+        of_data = len(data) == 1 and not isinstance(data[0], Integral)
+        return tensor(data[0], dtype=dtype) if of_data else zeros(*data, dtype=dtype)
+
+    construct.__name__ = construct.__qualname__ = name
+    construct.__doc__ = f"Return a Tensor of data with dtype {dtype}, or zeros if the lengths are given."
+    construct.dtype = dtype  # type: ignore[attr-defined]  # for t.type(torch.LongTensor)
+    return construct
+
+
+FloatTensor, DoubleTensor, LongTensor, IntTensor, ByteTensor, BoolTensor = (
+    _typed_constructor(*pair) for pair in (
+        ("FloatTensor", float32), ("DoubleTensor", float64), ("LongTensor", int64), ("IntTensor", int32),
+        ("ByteTensor", uint8), ("BoolTensor", np.dtype("bool")))
+)  # fmt: skip
 
 # -- Random numbers
 

@@ -19,7 +19,12 @@ from .autograd import Names
 from .constructors import constant
 
 Function = Callable[..., Any]
-_WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "diagonal": "k"}
+_WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "diagonal": "k", "dim1": "axis1", "dim2": "axis2"}
+_TWO_AXES = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1", "axis1": "axis2"}
+_OWN_WORDS = {  # where a word means something else, or exists for one function only
+    "permute": {"dims": "axes"}, "roll": {"shifts": "shift"}, "rot90": {"dims": "axes"}, "tile": {"dims": "reps"},
+    **dict.fromkeys(["swapaxes", "swapdims", "transpose"], _TWO_AXES),
+}  # fmt: skip
 
 
 def _as_tensors(out: Any) -> Any:
@@ -31,16 +36,18 @@ def _as_tensors(out: Any) -> Any:
     return out if isinstance(out, bool) else constant(out)
 
 
-def adapt_function(function: Function) -> Function:
-    """Wrap a NumPy function so that it takes PyTorch's keywords and returns Tensors."""
+def adapt_function(function: Function, name: str = "") -> Function:
+    """Wrap a NumPy function so that it takes PyTorch's keywords, also those of this name only, and returns Tensors."""
+    words_here = {**_WORDS, **_OWN_WORDS.get(name, {})}
 
     @wraps(function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
     def call(*args: Any, **kwargs: Any) -> Any:
-        first = [kwargs.pop(word) for word in ("input", "tensors", "other") if word in kwargs]
-        named = {_WORDS.get(name, name): value for name, value in kwargs.items()}
+        first = [kwargs.pop(word) for word in ("input", "tensors") if word in kwargs]
+        last = [kwargs.pop(word) for word in ("other", "exponent", "mat2", "vec", "vec2") if word in kwargs]
+        named = {words_here.get(word, word): value for word, value in kwargs.items()}
         if isinstance(named.get("axis"), list):
             named["axis"] = tuple(named["axis"])
-        return _as_tensors(function(*first, *args, **named))
+        return _as_tensors(function(*first, *args, *last, **named))
 
     return call
 
@@ -69,7 +76,8 @@ def _method_as_function(function: Function) -> Function:
 def _max_or_min(reduction: Function, find_index: Function, elementwise: Function) -> Function:
     """Return max or min: of all entries, along an axis together with the indices, or elementwise of two Tensors."""
 
-    def call(input: Any, dim: Any = None, keepdim: bool = False, other: Any = None) -> Any:
+    def call(input: Any, dim: Any = None, keepdim: bool = False, other: Any = None, axis: Any = None) -> Any:
+        dim = axis if dim is None else dim
         if other is not None or not isinstance(dim, (int, type(None))):
             return constant(elementwise(input, dim if other is None else other))
         if dim is None:
@@ -102,6 +110,11 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     x = constant(input)
     named = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
     return np.squeeze(x, tuple(k for k in named if x.shape[k] == 1))
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """Return entries of input or other; without them, the indices where the condition is true."""
+    return nonzero(condition, as_tuple=True) if input is None else constant(np.where(condition, input, other))
 
 
 def nonzero(input: Any, as_tuple: bool = False) -> Any:
@@ -157,7 +170,7 @@ flip fliplr flipud floor floor_divide fmax fmin greater greater_equal heaviside 
 isfinite isinf isnan kron less less_equal log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or
 logical_xor matmul maximum minimum moveaxis multiply nan_to_num negative not_equal outer positive rad2deg ravel real
 remainder reshape roll rot90 round sign signbit sin sinc sinh sqrt square squeeze stack subtract swapaxes tan tanh
-tensordot tile trace tril triu true_divide trunc vander vdot vstack where
+tensordot tile trace tril triu true_divide trunc vander vdot vstack
 """
 _ALIAS = {
     "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan", "atan2": "arctan2",
@@ -174,8 +187,8 @@ _METHODS = "chunk clamp flatten gather index_select masked_fill masked_select no
 _FFT = "fft fft2 fftn fftshift ifft ifft2 ifftn irfft rfft"
 
 FUNCTIONS: dict[str, Function] = {
-    **{name: adapt_function(getattr(np, name)) for name in _SAME.split()},
-    **{name: adapt_function(getattr(np, other)) for name, other in _ALIAS.items()},
+    **{name: adapt_function(getattr(np, name), name) for name in _SAME.split()},
+    **{name: adapt_function(getattr(np, other), name) for name, other in _ALIAS.items()},
     **{name: _adapt_reduction(getattr(np, name)) for name in _REDUCE.split()},
     **{name: adapt_function(getattr(neural, name)) for name in _NEURAL.split()},
     **{name: adapt_function(getattr(special, name)) for name in _SPECIAL.split()},
@@ -192,7 +205,7 @@ FUNCTIONS: dict[str, Function] = {
     "allclose": lambda input, other, rtol=1e-5, atol=1e-8: bool(np.allclose(raw(input), raw(other), rtol, atol)),
     "equal": lambda input, other: bool(np.array_equal(raw(input), raw(other))),
     **{name: _method_as_function(METHODS[name]) for name in _METHODS.split()},
-    "sort": sort, "argsort": argsort, "cross": cross, "squeeze": squeeze, "nonzero": nonzero,
+    "sort": sort, "argsort": argsort, "cross": cross, "squeeze": squeeze, "nonzero": nonzero, "where": where,
     "div": div, "divide": div, "true_divide": div,
     "add": _add_multiple(np.add), "sub": _add_multiple(np.subtract), "subtract": _add_multiple(np.subtract),
     **{name: _joining(name) for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")},

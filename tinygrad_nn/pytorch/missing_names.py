@@ -40,7 +40,4 @@ ABSENT = {
     "use_deterministic_algorithms": "Leave it out: the same seed gives the same numbers.",
     "profiler":          "Write tinygrad_nn.profile(step).",
     "onnx":              "Write tinygrad_nn.io.save_onnx(model, example, path).",
-    **{name: f"Write torch.tensor(data, dtype=torch.{dtype})." for name, dtype in (
-        ("FloatTensor", "float32"), ("DoubleTensor", "float64"), ("LongTensor", "int64"), ("IntTensor", "int32"),
-        ("BoolTensor", "bool"), ("ByteTensor", "uint8"))},
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def save(obj: Any, f: StrPath) -> Path:
     """Write a state, such as ``{"model": model.state_dict(), "epoch": 3}``; nothing that is read back is executed.
 
     Raises:
-        TypeError: it contains anything but arrays, numbers, text, None, and dicts and lists of them.
+        TypeError: it contains anything but arrays, numbers, text, None, and dicts and lists of them; or f is no path.
 
     Example:
         >>> import tempfile
@@ -28,6 +29,7 @@ def save(obj: Any, f: StrPath) -> Path:
         >>> load(path)
         {'w': array([1., 1.]), 'epoch': 3}
     """
+    _check_path("save", f)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     text = json.dumps({"state": _split_arrays(obj, arrays)})
     return write_whole(f, seal(_KIND, arrays, text).content)
@@ -39,8 +41,15 @@ def load(f: StrPath, map_location: Any = None, weights_only: bool = True) -> Any
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it was changed, or `save` did not write it.
     """
+    _check_path("load", f)
     arrays, text, _ = unseal(_KIND, f)
     return _join_arrays(parse(f, text)["state"], arrays)
+
+
+def _check_path(call: str, f: Any) -> None:
+    if not isinstance(f, (str, os.PathLike)):
+        given = "state, " * (call == "save")
+        raise TypeError(f"{call}: {f!r:.60} is no path. Write torch.{call}({given}'state.pt').")
 
 
 def _split_arrays(obj: Any, arrays: dict[str, Any]) -> Any:

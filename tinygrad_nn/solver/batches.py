@@ -188,6 +188,8 @@ def as_nested_arrays(call: str, data: Any, name: str) -> Any:
     check_unmasked(call, data, name)
     if isinstance(data, (tuple, dict)):
         leaves, rebuild = flatten(data)
+        if not leaves:
+            raise ValueError(f"{call}: {name} is an empty {type(data).__name__}; pass an array with a row per sample.")
         if all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves):
             return rebuild([make(leaf) for leaf in leaves])
         if isinstance(data, dict):

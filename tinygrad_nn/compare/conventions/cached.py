@@ -111,27 +111,42 @@ def _has_unnamed_cache(manual: Any, inputs: Inputs) -> bool:
 def _find_layout(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> ReturnLayout:
     """Find what each parameter of the backward takes; raise TypeError if the forward's results do not fit."""
     returned = returned_names(f, len(value))
-    only_results = _takes_results(f, manual, inputs)
+    count = len(value) + _takes_results(f, manual, inputs)  # the last value is a result as well if there is no cache
+    slots, cotangent_names = _slots(manual, inputs, returned, count)
+    results = len(cotangent_names) or 1
+    _check_fit(f, value, slots, cotangent_names, results)
+    return ReturnLayout(results, returned, slots)
+
+
+def _slots(
+    manual: Any, inputs: Inputs, returned: Sequence[str], count: int
+) -> tuple[list[tuple[str, str, int]], list[str]]:
+    """Return what each parameter of the backward takes, with its index there, and the names of upstream gradients."""
     cotangent_names: list[str] = []
     slots: list[tuple[str, str, int]] = []
     for p in parameters(manual):
         n = p.name
         if n in inputs.names and n not in COTANGENTS and not (is_cache(n) and n in returned):
             slots.append((n, "input", 0))
-        elif n in returned and (returned.index(n) < len(value) - 1 or only_results) and not is_cache(n):
+        elif n in returned and returned.index(n) < count - 1 and not is_cache(n):
             slots.append((n, "result", returned.index(n)))
         elif is_cache(n):
             slots.append((n, "cache", 0))
         elif p.default is p.empty or n in COTANGENTS:
             slots.append((n, "g", len(cotangent_names)))
             cotangent_names.append(n)
-    if cotangent_names and not any(
-        kind == "cache" for _, kind, _ in slots
-    ):  # no name says cache: take the last parameter
+    has_cache = any(kind == "cache" for _, kind, _ in slots)
+    if cotangent_names and not has_cache:  # no name says cache, so the last parameter takes it
         place = max(k for k, (_, kind, _) in enumerate(slots) if kind == "g")
         slots[place] = (slots[place][0], "cache", 0)
         cotangent_names.pop()
-    results = len(cotangent_names) or 1
+    return slots, cotangent_names
+
+
+def _check_fit(
+    f: Any, value: Sequence[Any], slots: Sequence[tuple[str, str, int]], cotangent_names: list[str], results: int
+) -> None:
+    """Raise TypeError if the results of the forward do not fit the parameters of the backward."""
     between = value[results:-1]
     named = any(kind == "result" for _, kind, _ in slots)
     is_container = isinstance(value[-1], (tuple, list, dict))
@@ -163,7 +178,5 @@ def _find_layout(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> R
     if wrong:
         raise TypeError(
             f"compare_gradients: value {wrong[0]} that the forward returned is {describe_value(value[wrong[0]])}; "
-            "it must be an "
-            "array of floats, followed by the cache: `return out, cache`."
+            "it must be an array of floats, followed by the cache: `return out, cache`."
         )
-    return ReturnLayout(results, returned, slots)

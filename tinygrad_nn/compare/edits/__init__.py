@@ -6,7 +6,7 @@ The edit is found by trying: the source is parsed, one expression is replaced, a
 - `running` runs it on copies of its data, without output and with a limit on loops. `program` splits the function, so
   that only the part after an edit runs again.
 - `influence` finds the lines that can be the cause; `scope` knows the names and values that a line can see.
-- `candidates` and `statement` generate the edits of a line, and `search` tries them, the cheapest first.
+- `candidates`, `additions` and `statement` generate the edits of a line; `search` tries them, the cheapest first.
 - `step` does the same for one line, if it is known which value the line should give. `dependencies` also edits the
   lines before it that it depends on, and `moments` records the names that these lines saw.
 - `kinds` names the kind of mistake that an edit corrects, and `text` shows the edit.

@@ -1,6 +1,7 @@
-"""Generate the small edits of the expressions in a statement: another operator, axis, name, factor, and so on.
+"""Generate the small edits of the expressions in a statement: another operator, call, axis, index, number or name.
 
-Each edit has a cost near 1. Cheap edits mend frequent mistakes and are tried first.
+Those that add something to an expression are in `additions`. Each edit has a cost near 1. Cheap edits mend frequent
+mistakes and are tried first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import trees
+from .additions import Additions
 from .scope import MISSING, Scope, can_broadcast, is_array, is_integer
 from .trees import Change, Spot, attribute, binary, call, constant, minus, name, number, over, plus, power, times
 
@@ -36,25 +38,13 @@ OTHER_COMPARES: dict[type, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-class CandidateWriter:
+class CandidateWriter(Additions):
     """Generates the edits of one statement as syntax trees."""
 
     def __init__(self, place: ast.stmt, scope: Scope, numpy: str | None, slices: list[ast.expr]) -> None:
         """`place` is the statement, `numpy` the user's name for NumPy, `slices` the slices in the function."""
-        self.place, self.scope, self.numpy, self.slices = place, scope, numpy, slices
-
-    def np(self, function: str, *args: ast.expr, **named: Any) -> ast.expr | None:
-        """Return a call of a NumPy function; None if the code has no name for NumPy."""
-        return None if self.numpy is None else call(attribute(name(self.numpy), function), *args, **named)
-
-    def sum(self, node: ast.expr, **named: Any) -> ast.Call:
-        """Return a sum as a user would write it: ``x.sum()`` for a simple expression, else ``np.sum(...)``."""
-        simple = self.numpy is None or isinstance(node, (ast.Name, ast.Attribute, ast.Call, ast.Subscript))
-        keywords = [ast.keyword("keepdims", ast.Constant(True))] if named.pop("keepdims", False) else []
-        made = call(attribute(node, "sum"), **named) if simple else call(
-            attribute(name(str(self.numpy)), "sum"), node, **named)  # fmt: skip
-        made.keywords += keywords
-        return made
+        super().__init__(scope, numpy)
+        self.place, self.slices = place, slices
 
     def change(self, cost: float, spot: Spot, new: ast.AST | None) -> Iterator[Change]:
         """Yield the edit that replaces an expression by `new`; nothing if that is None."""
@@ -100,9 +90,7 @@ class CandidateWriter:
         elif isinstance(found, range):
             yield 1.2, call(name("reversed"), node)
         elif is_array(found) or isinstance(found, float):
-            yield from self._wrapped(node, np.asarray(found), spot)
-
-    # Edits that replace a part of the code: operators, calls, axes, indices, numbers, names.
+            yield from self.added(node, np.asarray(found), spot)
 
     def _binop(self, node: ast.BinOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         yield 1.0, node.left
@@ -181,15 +169,19 @@ class CandidateWriter:
             yield 1.2, plus(self._with_argument(node, about.left), about.right)
         if text in ("exp", "tanh", "abs") and about is not node:
             yield 1.4, minus(number(1), power(node, 2))
+        yield from self._other_arguments(node, text)
+
+    def _other_arguments(self, node: ast.Call, text: str) -> Iterator[tuple[float, ast.AST]]:
+        """Yield a call with its arguments in another order, as a product, or over another range."""
         axes = [constant(arg) for arg in node.args]
         if text == "transpose" and 2 < len(axes) < 5 and None not in axes:
             for order in permutations(range(len(axes))):
-                yield 1.15, ast.Call(function, [number(k) for k in order], node.keywords)
+                yield 1.15, ast.Call(node.func, [number(k) for k in order], node.keywords)
         elif len(node.args) > 1 and text not in ("zeros", "ones", "full"):
             for i in range(len(node.args) - 1):
                 args = [*node.args]
                 args[i], args[i + 1] = args[i + 1], args[i]
-                yield 1.1, ast.Call(function, args, node.keywords)
+                yield 1.1, ast.Call(node.func, args, node.keywords)
         if text in ("dot", "matmul", "outer") and len(node.args) == 2:
             yield 1.2, times(*node.args)
         if text == "range" and node.args:
@@ -371,129 +363,3 @@ class CandidateWriter:
             for other, found in vars(self.scope.value(node.value)).items():
                 if other != node.attr and type(found) is type(value):
                     yield 1.1, attribute(node.value, other)
-
-    # Edits that add something to the code: a transpose, a sum, a factor, a term, a function.
-
-    def _wrapped(self, node: ast.expr, value: Any, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
-        inside = type(getattr(spot.parent, "op", None)) if isinstance(spot.parent, ast.BinOp) else None
-        factor, term = inside not in (ast.Mult, ast.Div), inside not in (ast.Add, ast.Sub)
-        ndim, shape = value.ndim, value.shape
-        index = isinstance(spot.parent, (ast.Subscript, ast.Slice)) and spot.field != "value"
-        if index or value.dtype.kind == "b":
-            if value.dtype.kind == "b":
-                yield 1.2, ast.UnaryOp(ast.Invert(), node)
-            return
-        yield from self._transposed(node, ndim)
-        if ndim:
-            yield from () if getattr(spot.parent, "attr", "") == "shape" else self._summed(node, ndim)
-        yield 1.15, power(node, 2)
-        yield 1.25, self.np("sqrt", node)
-        yield 1.3, minus(number(1), node)
-        yield 1.3, minus(number(1), power(node, 2))
-        yield 1.35, over(number(1), node)
-        yield 1.35, times(node, minus(number(1), node))
-        for k, function in enumerate(("sign", "abs", "cos", "sin", "exp", "log", "tanh")):
-            yield 1.35 + 0.02 * k, self.np(function, node)
-        if factor:
-            other = inside in (ast.Add, ast.Sub) and spot.field == "right"  # then the other operator says the same
-            signs = (getattr(part, "op", None) for part in (_first(node), spot.parent))
-            if not other and not any(isinstance(sign, ast.USub) for sign in signs):
-                yield 1.0, ast.UnaryOp(ast.USub(), node)
-            yield 1.1, times(number(2), node)
-            yield 1.12, over(node, number(2))
-            yield from self._by_sizes(node)
-            for atom in self.scope.atoms:
-                far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
-                if is_array(atom.value) or isinstance(atom.value, float):
-                    if not can_broadcast(atom.shape, shape):
-                        if ndim and can_broadcast(shape, atom.shape):
-                            yield 1.4 + far, times(node, atom.node)
-                        continue
-                    yield from ((cost + far, new) for cost, new in self._by(node, atom.node, np.asarray(atom.value)))
-        if term:
-            for atom in self.scope.atoms:
-                if is_array(atom.value) and can_broadcast(atom.shape, shape):
-                    far = 0.1 * (atom.shape != shape)
-                    yield 1.4 + far, plus(node, atom.node)
-                    yield 1.45 + far, minus(node, atom.node)
-                    yield 1.6 + far, minus(atom.node, node)
-            if ndim:
-                for axis in range(ndim):
-                    mean = call(attribute(node, "mean"), axis=axis)
-                    mean.keywords.append(ast.keyword("keepdims", ast.Constant(True)))
-                    yield 1.5, minus(node, mean)
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ndim:
-            for p, g in ((node.left, node.right), (node.right, node.left)):
-                yield 1.7, times(p, minus(g, self.sum(node, axis=-1, keepdims=True)))
-
-    def _transposed(self, node: ast.expr, ndim: int) -> Iterator[tuple[float, ast.AST]]:
-        if ndim == 2:
-            yield 1.05, attribute(node, "T")
-            yield 1.5, ast.Subscript(node, ast.Tuple([ast.Slice(None, None, number(-1))] * 2, ast.Load()), ast.Load())
-        elif ndim > 2:
-            yield 1.1, call(attribute(node, "swapaxes"), number(-1), number(-2))
-            tail = [ast.Slice(None, None, number(-1)), ast.Slice(None, None, number(-1))]
-            yield 1.5, ast.Subscript(node, ast.Tuple([ast.Constant(...), *tail], ast.Load()), ast.Load())
-
-    def _summed(self, node: ast.expr, ndim: int) -> Iterator[tuple[float, ast.AST]]:
-        every: list[Any] = [*range(ndim)]
-        if ndim > 2:
-            every += [tuple(a for a in range(ndim) if a != b) for b in range(ndim)]
-            every += [tuple(range(k)) for k in range(2, ndim)] + [tuple(range(k, ndim)) for k in range(1, ndim - 1)]
-        for axis in dict.fromkeys(every):
-            yield 1.05, self.sum(node, axis=axis)
-            yield 1.15, self.sum(node, axis=axis, keepdims=True)
-        yield 1.1, self.sum(node)
-
-    def _by_sizes(self, node: ast.expr) -> Iterator[tuple[float, ast.AST | None]]:
-        """Yield the expression divided or multiplied by a size that is in scope."""
-        for size in self.sizes():
-            far = 0.13 * (not isinstance(size, ast.Name))  # a length without a name may be equal by chance
-            yield 1.1 + far, over(node, size)
-            yield 1.15 + 2 * far, times(node, size)
-            root = self.np("sqrt", size)
-            if root is not None:
-                yield 1.3 + far, over(node, root)
-
-    def sizes(self) -> list[ast.expr]:
-        """Return the sizes in scope: integers, and those lengths of arrays that no integer name holds."""
-        sizes = [atom.node for atom in self.scope.atoms if is_integer(atom.value) and atom.value > 1]
-        known_sizes = {self.scope.value(size) for size in sizes}
-        for atom in self.scope.atoms:
-            for k, length in enumerate(atom.shape):
-                if length > 1 and length not in known_sizes:
-                    known_sizes.add(length)
-                    axis = ast.Subscript(attribute(atom.node, "shape"), number(k), ast.Load())
-                    sizes.append(axis if k else call(name("len"), atom.node))
-        return sizes
-
-    def _by(self, node: ast.expr, other: ast.expr, value: Any) -> Iterator[tuple[float, ast.AST | None]]:
-        """Yield the expression times a value in scope, over it, or times a derivative written with it, as 1 - h**2."""
-        yield 1.2, times(node, other)
-        if value.dtype.kind == "b":
-            yield 1.3, times(node, ast.UnaryOp(ast.Invert(), other))
-            return
-        yield 1.25, over(node, other)
-        if value.dtype.kind in "iu":
-            return
-        yield 1.3, times(node, ast.Compare(other, [ast.Gt()], [number(0)]))
-        yield 1.3, times(node, minus(number(1), power(other, 2)))
-        yield 1.3, times(times(node, other), minus(number(1), other))
-        yield 1.35, times(node, minus(number(1), other))
-        yield 1.35, times(node, power(other, 2))
-        yield 1.35, over(node, power(other, 2))
-        yield 1.4, times(times(number(2), node), other)
-        for function in ("cos", "exp", "sign", "sqrt"):
-            made = self.np(function, other)
-            if made is not None:
-                yield 1.4, times(node, made)
-        tanh = self.np("tanh", other)
-        if tanh is not None:
-            yield 1.4, times(node, minus(number(1), power(tanh, 2)))
-
-
-def _first(node: ast.expr) -> ast.expr:
-    """Return the first factor of a product, which has its sign: ``-2`` for ``-2 * x @ y``."""
-    while isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div, ast.MatMult)):
-        node = node.left
-    return node

@@ -84,68 +84,53 @@ def _explain(
 ) -> list[Diagnosis]:  # fmt: skip
     """Return the diagnoses of the wrong gradients, as far as they can be found without a graph."""
     wrong = [i for i, row in enumerate(rows) if not row.ok]
-    if not wrong:
-        return []
-    diagnoses: list[Diagnosis] = []
-    user_gradients = list(comparison.user_gradients)
-    for i in wrong:
-        if numerical[i].is_known.all():
-            continue
-        diagnosis = next((d for d, array in _shape_diagnoses(comparison, i) if _agrees(array, numerical[i])), None)
-        if diagnosis is None and user_gradients[i].shape != right_gradients[i].shape:
-            diagnosis = diagnose_cotangent(comparison, i, right_gradients[i], numerical[i].is_known)
-        if diagnosis is None and user_gradients[i].shape != right_gradients[i].shape:
-            text = f"The gradient {rows[i].note}; it needs the shape of its input."
-            diagnosis = Diagnosis("unknown", comparison.label(i), text)
-        if diagnosis is None and not wrong_masks[i].any():
-            diagnosis = Diagnosis(
-                "unknown",
-                comparison.label(i),
-                "The derivative along random directions is wrong, but the "
-                f"{rows[i].checked} entries that were checked are right: other entries must be wrong. "
-                "Compare smaller inputs, so that every entry can be checked.",
-            )
-        if diagnosis is not None:
-            diagnoses.append(diagnosis)
+    alone = [_explain_alone(comparison, i, numerical[i], rows[i], wrong_masks[i], right_gradients[i]) for i in wrong
+             if not numerical[i].is_known.all()]  # fmt: skip
+    diagnoses = [diagnosis for diagnosis in alone if diagnosis is not None]
     remaining = [i for i in wrong if comparison.label(i) not in {d.where for d in diagnoses}]
     if not remaining:
         return diagnoses
-    has_right_shape = [m.shape == w.value.shape for m, w in zip(user_gradients, numerical, strict=True)]
-    known_gradients = [
-        np.where(w.is_known, m, 0.0) if remaining_rows else m
-        for m, w, remaining_rows in zip(user_gradients, numerical, has_right_shape, strict=True)
-    ]
+    user_gradients = comparison.user_gradients
+    has_right_shape = [g.shape == w.value.shape for g, w in zip(user_gradients, numerical, strict=True)]
+    known_gradients = [np.where(w.is_known, g, 0.0) if right else g
+                       for g, w, right in zip(user_gradients, numerical, has_right_shape, strict=True)]  # fmt: skip
     noise = max(float(np.nanmax(w.error) / (np.nanmax(np.abs(w.value)) or 1.0)) for w in numerical if w.value.size)
     data = GradientData(
-        comparison.code.inputs,
-        known_gradients,
-        right_gradients,
-        bounds,
-        wrong_masks,
-        empty_graph(comparison.float64_inputs),
-        comparison.float64_inputs,
-        _probe_entries(comparison, remaining),
+        comparison.code.inputs, known_gradients, right_gradients, bounds, wrong_masks,
+        empty_graph(comparison.float64_inputs), comparison.float64_inputs, _probe_entries(comparison, remaining),
         max(CLOSE, noise),
         tiny=tiny_constant(comparison.code.source, comparison.code.backward),
-    )
+    )  # fmt: skip
     remaining_rows = [row if i in remaining else replace(row, ok=True) for i, row in enumerate(rows)]
     for d in explain_graph(data, remaining_rows, [False] * len(rows)):
         i = comparison.labels.index(d.where) if d.kind == "unknown" and d.where in comparison.labels else -1
-        cotangent_diagnosis = (
-            diagnose_cotangent(comparison, i, right_gradients[i], numerical[i].is_known) if i >= 0 else None
-        )
-        if cotangent_diagnosis is not None:
-            diagnoses.append(cotangent_diagnosis)
+        if i >= 0 and (by_cotangent := diagnose_cotangent(comparison, i, right_gradients[i], numerical[i].is_known)):
+            diagnoses.append(by_cotangent)
             continue
         if i >= 0 and has_right_shape[i] and not numerical[i].is_known.all():
-            d = replace(
-                d,
-                text=describe_known_entries(
-                    comparison.label(i), user_gradients[i], right_gradients[i], wrong_masks[i], numerical[i]
-                ),
-            )
+            text = describe_known_entries(d.where, user_gradients[i], right_gradients[i], wrong_masks[i], numerical[i])
+            d = replace(d, text=text)
         diagnoses.append(replace(d, evidence=tuple(by_differences(sentence) for sentence in d.evidence)))
     return diagnoses
+
+
+def _explain_alone(
+    comparison: ComparisonInput, i: int, numerical: NumericalGradient, row: Row, wrong_mask: Array, right: Array
+) -> Diagnosis | None:
+    """Explain one wrong gradient, some entries of which are not known, by its shape or by the upstream gradient."""
+    for diagnosis, array in _shape_diagnoses(comparison, i):
+        if _agrees(array, numerical):
+            return diagnosis
+    label = comparison.label(i)
+    if comparison.user_gradients[i].shape != right.shape:
+        by_cotangent = diagnose_cotangent(comparison, i, right, numerical.is_known)
+        text = f"The gradient {row.note}; it needs the shape of its input."
+        return by_cotangent or Diagnosis("unknown", label, text)
+    if wrong_mask.any():
+        return None
+    text = (f"The derivative along random directions is wrong, but the {row.checked} entries that were checked are "
+            "right: other entries must be wrong. Compare smaller inputs, so that every entry can be checked.")
+    return Diagnosis("unknown", label, text)
 
 
 def by_differences(sentence: str) -> str:

@@ -9,45 +9,23 @@ the cheapest wins.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..factors import Factor
 from ..pattern import distinct_text
-from .fit import Witness, find_wrong_penalty, fit_scale, misfit, penalty_alone
-from .suspects import RIGHT, Suspect, bias_suspects, hidden_suspects, output_suspects, weight_suspects
+from .findings import UNKNOWN, Finding, allowed_suspects, by_factor, computed, unexplained
+from .fit import Witness, fit_scale, misfit
+from .parameter_gradients import explain_parameters, follows_from_delta
+from .suspects import RIGHT, Suspect, hidden_suspects, output_suspects
 from .used_delta import recover, stale_mask
 
 Array = np.ndarray[Any, Any]
 
 KEPT = 6  # how many explanations are carried on to the next layer
-UNKNOWN, FOLLOWED = 4.0, 5.0  # costs of an array that nothing explains, of a delta that is only known from dW and db
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One mistake: its layer, counted from 0, its part (``delta``, ``W`` or ``b``), its kind, and the evidence.
-
-    If nothing explains the array, `user_array` is what the code returned for the given batch, and `right_array` what it
-    should be, computed from the delta that the code has.
-    """
-
-    layer: int
-    part: str
-    kind: str
-    text: str
-    factor: Factor | None = None
-    evidence: tuple[str, ...] = ()
-    alternatives: tuple[str, ...] = ()
-    user_array: Array | None = field(default=None, repr=False, compare=False)
-    right_array: Array | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def times(self) -> str:
-        """The name of the factor, "" if there is none; equal factors have one name, while their values are rounded."""
-        return "" if self.factor is None else self.factor.name
+FOLLOWED = 5.0  # the cost of a delta that is only known from dW and db
 
 
 class State(NamedTuple):
@@ -65,13 +43,6 @@ class State(NamedTuple):
     def has_unknown(self) -> bool:
         """Whether some array is left unexplained."""
         return any(f.kind == "unknown" for f in self.findings)
-
-
-class Option(NamedTuple):
-    """One explanation of dW or db, or of both."""
-
-    cost: float
-    findings: tuple[Finding, ...]
 
 
 def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequence[Finding] | None = None) -> State:
@@ -97,9 +68,7 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
 def _with_unknown_delta(witnesses: Sequence[Witness], k: int, state: State) -> State:
     """Return the state of a layer whose returned delta is explained by no suspect, as an unknown mistake in delta."""
     pairs = [(w.case.answer.delta[k], w.case.right.delta[k]) for w in witnesses if w.case.answer.delta]
-    user_delta, right_delta = pairs[0] if pairs else (None, None)
-    text = "delta is wrong, and no known mistake explains it."
-    finding = Finding(k, "delta", "unknown", text, user_array=user_delta, right_array=right_delta)
+    finding = unexplained(k, "delta", pairs)
     return _extended(state, [], [], (finding,), UNKNOWN)
 
 
@@ -109,7 +78,7 @@ def shows_in_batch(user_batch: Witness, deltas: Sequence[Array | None], f: Findi
     if d is None:
         return True
     if f.part != "delta":
-        return any(not _follows([user_batch], k, part, [d]) for part in f.part.split(" and "))
+        return any(not follows_from_delta([user_batch], k, part, [d]) for part in f.part.split(" and "))
     above = deltas[k + 1] if k + 1 < len(deltas) else None
     if above is None and k + 1 < len(deltas):
         return True
@@ -130,15 +99,15 @@ def _layer(
     case = active_witnesses[0].case
     suspects = output_suspects(case) if k == last else hidden_suspects(case, k)
     states = []
-    for suspect in _allowed(suspects, k, only):
-        base = _compute(suspect, active_witnesses, above)
+    for suspect in allowed_suspects(suspects, k, only):
+        base = computed(suspect, active_witnesses, above)
         if base is None:
             continue
         for factor, delta in _deltas(active_witnesses, k, base):
             if (suspect.kind == "kink" and not factor.is_one) or (suspect.kind != RIGHT and factor.name == "0"):
                 break  # a convention has no factor, and a delta of 0 is evidence for no particular mistake
             is_right = suspect.kind == RIGHT and factor.is_one
-            option = _explain_parameters(active_witnesses, k, delta, loss_doubled, is_right, only)
+            option = explain_parameters(active_witnesses, k, delta, loss_doubled, is_right, only)
             if option is None:
                 continue
             delta_finding = _delta_finding(suspect, factor, k, active_witnesses)
@@ -151,14 +120,6 @@ def _layer(
     states = _with_alternatives(states, len(state.findings))
     states += _with_recovered_delta(active_witnesses, k, above, state, active_indices, loss_doubled)
     return states
-
-
-def _allowed(suspects: Iterator[Suspect], k: int, only: Sequence[Finding] | None) -> Iterator[Suspect]:
-    """Return an iterator over the suspects that the findings `only` name in this layer, or over all if it is None."""
-    allowed_texts = None if only is None else [f.text for f in only if f.layer == k]
-    return (
-        s for s in suspects if allowed_texts is None or s.kind == RIGHT or any(s.text in text for text in allowed_texts)
-    )
 
 
 def _with_alternatives(states: list[State], position: int) -> list[State]:
@@ -203,7 +164,7 @@ def _with_recovered_delta(
         if deltas is None:
             continue
         indices = [i for i, d in enumerate(deltas) if d is not None]
-        option = _explain_parameters([witnesses[i] for i in indices], k, [deltas[i] for i in indices], loss_doubled)  # type: ignore[misc]
+        option = explain_parameters([witnesses[i] for i in indices], k, [deltas[i] for i in indices], loss_doubled)  # type: ignore[misc]
         if option is not None and not option.findings:
             finding = replace(
                 finding, evidence=(f"read from dW and db in {len(indices)} of {len(witnesses)} experiments",)
@@ -230,21 +191,6 @@ def _extended(
     for i, d in zip(active_indices, delta, strict=True):
         full[i] = d
     return State(tuple(full), (*state.findings, *findings), state.cost + cost, (*state.deltas, tuple(full)))
-
-
-def _compute(suspect: Suspect, witnesses: Sequence[Witness], above: Sequence[Array | None]) -> list[Array] | None:
-    """Return what a suspect computes in each experiment, or None if it cannot be computed in one."""
-    values = []
-    for w, d in zip(witnesses, above, strict=True):
-        try:
-            with np.errstate(all="ignore"):
-                value = suspect.compute(w.case, d)  # type: ignore[arg-type]
-        except (ValueError, IndexError):
-            return None
-        if value is None or not np.isfinite(value).all():
-            return None
-        values.append(value)
-    return values
 
 
 def _deltas(witnesses: Sequence[Witness], k: int, base: list[Array]) -> Iterator[tuple[Factor, list[Array]]]:
@@ -290,200 +236,4 @@ def _delta_finding(suspect: Suspect, factor: Factor, k: int, witnesses: Sequence
                     f"{distinct_text(scale, factor.value)}.")  # fmt: skip
             return (Finding(k, "delta", suspect.kind, text, factor),)
         return (Finding(k, "delta", suspect.kind, suspect.text + times, None if factor.is_one else factor),)
-    return (_by_factor(k, "delta", factor),)
-
-
-def _by_factor(k: int, part: str, factor: Factor, is_penalty_right: bool = False) -> Finding:
-    """Return the finding that an array is a factor times the right one, apart from a penalty if `is_penalty_right`."""
-    array_text = part if part == "delta" else f"d{part}"
-    if is_penalty_right and factor.name == "0":
-        return Finding(
-            k,
-            part,
-            "overwritten_not_accumulated",
-            f"{array_text} is the gradient of the penalty alone: the "
-            "gradient of the loss is missing; the two should be added.",
-            factor,
-        )
-    if is_penalty_right:
-        array_text = f"The gradient of the loss in {array_text}"
-    penalty_text = " The penalty is added correctly." if is_penalty_right else ""
-    if factor.is_sign:
-        return Finding(
-            k, part, "sign", f"{array_text} has the wrong sign: it is minus the right one.{penalty_text}", factor
-        )
-    if factor.name == "0":
-        return Finding(k, part, "scale", f"{array_text} is zero, and should not be.", factor)
-    if part == "delta" and factor.name != "1/2" and "1-p" in (factor.name, *factor.others):
-        return Finding(k, part, "dropout_scale_missing", "The mask is used without its scale 1/(1 - p).", factor)
-    return Finding(k, part, "scale", f"{array_text} is {factor.words} times the right one.{penalty_text}", factor)
-
-
-def _explain_parameters(
-    witnesses: Sequence[Witness], k: int, delta: Sequence[Array], loss_doubled: bool, both_may_be_wrong: bool = False,
-    only: Sequence[Finding] | None = None,
-) -> Option | None:  # fmt: skip
-    """Explain dW and db of layer k by its delta.
-
-    Return None if the code returned another delta, or if neither dW nor db follows from this delta,
-    unless `both_may_be_wrong`.
-    """
-    for w, d in zip(witnesses, delta, strict=True):
-        user_deltas = w.case.answer.delta
-        if user_deltas is not None and misfit(w, user_deltas[k], d, w.noise and w.noise.delta[k]) > 1:
-            return None
-    exact_b, exact_W = _follows(witnesses, k, "b", delta), _follows(witnesses, k, "W", delta)
-    if not (both_may_be_wrong or exact_b or exact_W):
-        return None  # a wrong delta makes both wrong by itself; further mistakes in both of them are unlikely
-    best_W = Option(0.0, ()) if exact_W else _explain_array(witnesses, k, "W", delta, loss_doubled, only)
-    best_b = Option(0.0, ()) if exact_b else _explain_array(witnesses, k, "b", delta, loss_doubled, only)
-    cost, findings = best_W.cost + best_b.cost, (*best_W.findings, *best_b.findings)
-    if (
-        len(findings) == 2
-        and findings[0].kind == findings[1].kind != "unknown"
-        and findings[0].times == findings[1].times
-    ):
-        cost = max(best_W.cost, best_b.cost) + 0.2
-    return Option(cost, findings)
-
-
-def _gradient_from_delta(w: Witness, k: int, part: str, d: Array) -> Array:
-    """Return dW, or db, by the right equation from a delta."""
-    gradient: Array = d.T @ w.case.into(k) + w.case.penalty(k) if part == "W" else d.sum(axis=0)
-    return gradient
-
-
-def _follows(witnesses: Sequence[Witness], k: int, part: str, delta: Sequence[Array]) -> bool:
-    """Tell whether the returned dW, or db, follows from a delta by the right equation, in all experiments."""
-    for w, d in zip(witnesses, delta, strict=True):
-        value, user_gradient = (
-            _gradient_from_delta(w, k, part, d),
-            (w.case.answer.dW if part == "W" else w.case.answer.db)[k],
-        )
-        if misfit(w, user_gradient, value, w.noise and (w.noise.dW if part == "W" else w.noise.db)[k]) > 1:
-            return False
-    return True
-
-
-def _explain_array(
-    witnesses: Sequence[Witness], k: int, part: str, delta: Sequence[Array], loss_doubled: bool,
-    only: Sequence[Finding] | None = None,
-) -> Option:  # fmt: skip
-    """Return the cheapest explanation of dW, or of db, of layer k by its delta."""
-    is_weight = part == "W"
-    user_gradients = [w.case.answer.dW[k] if is_weight else w.case.answer.db[k] for w in witnesses]
-    case = witnesses[0].case
-    options: list[Option] = []
-    for suspect in _allowed(weight_suspects(case, k) if is_weight else bias_suspects(case, k), k, only):
-        base = _compute(suspect, witnesses, delta)
-        if base is None:
-            continue
-        penalties: list[Array | float] = [_penalty(w, k, p, suspect.kind) if is_weight else 0.0
-                                          for w, p in zip(witnesses, base, strict=True)]  # fmt: skip
-        if suspect.kind == RIGHT:
-            wrong_penalty = find_wrong_penalty(
-                witnesses, user_gradients, base, k, part, loss_doubled
-            )  # the rest may be a wrong penalty
-            if wrong_penalty is not None:
-                options.append(Option(1.0, (Finding(k, part, wrong_penalty.kind, wrong_penalty.text),)))
-            penalty_text = penalty_alone(witnesses, user_gradients, k) if is_weight else None
-            if penalty_text is not None:
-                options.append(Option(1.15, (Finding(k, part, "overwritten_not_accumulated", penalty_text),)))
-        floor = [1e-3 * float(np.abs((w.case.right.dW if is_weight else w.case.right.db)[k]).max()) for w in witnesses]
-        factors = [
-            *_fitting_factors(witnesses, user_gradients, base, penalties, k, floor if suspect.kind != RIGHT else None)
-        ]
-        if suspect.kind == "transpose" and any(np.any(e) for e in penalties):  # the penalty may be transposed with it
-            transposed_penalties: list[Array | float] = [w.case.penalty(k).T for w in witnesses]
-            factors += _fitting_factors(witnesses, user_gradients, base, transposed_penalties, k)
-        lacks_penalty = (
-            not factors and suspect.kind != RIGHT and any(np.any(e) for e in penalties)
-        )  # the penalty may be missing too
-        for factor, is_penalty_right in (
-            factors
-            if not lacks_penalty
-            else _fitting_factors(witnesses, user_gradients, base, [0.0] * len(witnesses), k)
-        ):
-            if suspect.kind == RIGHT and not factor.is_one:
-                options.append(Option(1.1, (_by_factor(k, part, factor, is_penalty_right),)))
-            elif suspect.kind != RIGHT and factor.name != "0":
-                suffix = "" if factor.is_one else f" It is also multiplied by {factor.words}."
-                if suffix and is_penalty_right:
-                    suffix += " The penalty is not."
-                if np.ndim(penalties[0]) == 3 and not lacks_penalty:
-                    suffix += " The penalty is added to each sample."
-                if lacks_penalty:
-                    suffix += " And the gradient of the penalty is not added."
-                factor = None if factor.is_one else factor
-                finding = Finding(k, part, suspect.kind, suspect.text + suffix, factor)
-                options.append(Option(suspect.cost + 0.5 * (lacks_penalty or factor is not None), (finding,)))
-    options += _kink_of_penalty(witnesses, k, part, user_gradients, delta)
-    if not options:
-        pairs = [
-            (g, _gradient_from_delta(w, k, part, d))
-            for g, w, d in zip(user_gradients, witnesses, delta, strict=True)
-            if w.case.is_user_batch
-        ]
-        text = f"d{part} is wrong, and no known mistake explains it."
-        unexplained = Finding(k, part, "unknown", text, user_array=pairs[0][0], right_array=pairs[0][1]) if pairs else \
-            Finding(k, part, "unknown", text)
-        return Option(UNKNOWN, (unexplained,))
-    return _cheapest_option(options)
-
-
-def _cheapest_option(options: Sequence[Option]) -> Option:
-    """Return the cheapest option; its evidence names others that give the same numbers at about the same cost."""
-    best = min(options, key=lambda o: o.cost)
-    f = best.findings[0]
-    equal_findings = [o.findings[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
-    equal_findings = [
-        g for g in equal_findings if g.text != f.text and (g.factor is None or g.kind in ("scale", "sign"))
-    ]
-    other_kinds = tuple(dict.fromkeys(g.kind for g in equal_findings if g.kind != f.kind))
-    evidence = tuple(f"the same numbers would come from this: {g.text}" for g in equal_findings[:2])
-    return best._replace(findings=(replace(f, evidence=(*f.evidence, *evidence), alternatives=other_kinds),))
-
-
-def _fitting_factors(
-    witnesses: Sequence[Witness], user_gradients: list[Array], base: list[Array], penalties: list[Array | float],
-    layer: int, floor: list[float] | None = None,
-) -> Any:  # fmt: skip
-    """Yield the factors with which an equation fits, each with whether the penalty is added without the factor."""
-    sums = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, penalties, strict=True)]
-    has_penalty = any(np.any(e) for e in penalties)
-    for bases, extras in ((base, penalties), (sums, [0.0] * len(witnesses))):
-        factor = fit_scale(witnesses, user_gradients, bases, extras, layer, floor)
-        if factor is not None:
-            yield factor, has_penalty and bases is base
-        if not has_penalty:
-            return
-
-
-def _penalty(w: Witness, k: int, p: Array, kind: str) -> Array | float:
-    penalty = w.case.penalty(k)
-    if p.shape[1:] == penalty.shape and kind == "broadcast_not_summed":  # added to each sample
-        return np.broadcast_to(penalty, p.shape)
-    if kind == "transpose" and p.shape == penalty.T.shape and not np.array_equal(p.shape, penalty.shape):
-        return penalty.T
-    return penalty if p.shape == penalty.shape else 0.0
-
-
-def _kink_of_penalty(
-    witnesses: Sequence[Witness], k: int, part: str, user_gradients: list[Array], delta: Sequence[Array]
-) -> Any:
-    """Yield other conventions for sign(0), if a weight is 0, where the penalty has a kink."""
-    reg = witnesses[0].case.solver.regularization
-    strength = {"l1": 1.0, "elasticnet": reg.r}.get(reg.method, 0.0)
-    if part != "W" or not strength or not any((w.case.W[k] == 0).any() for w in witnesses):
-        return
-    for sign in (1.0, -1.0):
-        right_gradients = [
-            d.T @ w.case.into(k) + w.case.penalty(k)
-            + (w.case.W[k] == 0) * sign * w.case.solver.regularization.lam * (1 if reg.method == "l1" else
-                                                                          w.case.solver.regularization.r)
-            for w, d in zip(witnesses, delta, strict=True)
-        ]  # fmt: skip
-        if all(misfit(w, g, p) <= 1 for w, g, p in zip(witnesses, user_gradients, right_gradients, strict=True)):
-            text = (f"Where a weight is 0 the penalty |W| has a kink; this code takes the slope {sign:g} there, and "
-                    "the graph 0. Both are conventions.")  # fmt: skip
-            yield Option(0.3, (Finding(k, part, "kink", text),))
+    return (by_factor(k, "delta", factor),)

@@ -16,7 +16,8 @@ from ..numerical.noise import SAFETY, has_float32_values
 from ..pattern import describe
 from ..report import ComparisonReport
 from .equations import right_equation
-from .explain import Finding, State, explain, shows_in_batch
+from .explain import State, explain, shows_in_batch
+from .findings import Finding
 from .fit import EXACT, Witness, misfit
 from .notes import batch_notes, layer_and_part
 

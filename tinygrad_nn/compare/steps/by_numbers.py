@@ -34,9 +34,9 @@ from .explain import same_but_ones, shape_diagnosis
 from .forward_values import Surroundings
 from .matching import Match, candidate_states, choose_state, match
 from .mending import Explained
-from .names import Names
+from .names import Names, checked_mapping
 from .probes import UserPasses, draw_cotangents
-from .running import Forward, Passes, Version, checked_mapping, name_stem, results, run_backward
+from .running import Forward, Passes, Version, name_stem, results, run_backward
 from .statements import Statement
 from .step import Step
 from .tracing import Trace, is_own, module_names

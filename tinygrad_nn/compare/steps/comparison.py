@@ -24,11 +24,12 @@ from .by_numbers import judged_by_numbers
 from .explain import blamed_steps, explain_step, is_part_of_sum, same_but_ones
 from .matching import Match
 from .mending import Explained
+from .names import as_mapping
 from .namespace import read_namespace
 from .notebook_cells import Cells
 from .probes import Probes, UserPasses, matched, without
 from .referee import Referee, ignore_message
-from .running import Forward, NoGraphError, Passes, as_mapping
+from .running import Forward, NoGraphError, Passes
 from .statements import Statement
 from .step import Step
 from .tape import Tape
@@ -108,112 +109,186 @@ def judge_run(
     space: Mapping[str, Any] | None = None,
 ) -> ComparisonReport:  # fmt: skip
     """Judge each gradient found in a run with a graph, and return the report."""
-    graph, backward, has_float32 = run.graph, run.backward, run.has_float32
-    tape, right_gradients, matches, notes = matched(run)
-    _require_gradients(matches, graph)
-    inputs = [t.node for t in graph.tensors if t.node is not None]
-    eps = float(np.finfo(np.float32 if has_float32 else np.float64).eps)
+    matching = _Matching(run, rng, called)
+    probes = matching.probes(space)
+    judged, checked = matching.judged()
+    wrong = matching.wrong_by_rule(judged, probes)
+    has_other_meaning = _have_other_meanings(matching.matches, judged, wrong, matching.inputs) and (
+        not isinstance(probes, Probes) or probes.is_right_elsewhere())  # fmt: skip
+    if run.backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
+        wrong = wrong[:1]
+    if has_other_meaning:
+        reasons = {k: matching.other_meaning(k) for k, step in enumerate(judged) if not step.row.ok}
+    else:
+        reasons = matching.explained(judged, wrong, probes)
+    steps = [matching.step(k, step, reasons.get(k)) for k, step in enumerate(judged)]
+    method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
+              f"{checked:,} entries and along a random direction of each value.")  # fmt: skip
+    return _report(title, run, steps, matching.notes, method)
 
-    def walk(tape: Tape, matches: list[Match]) -> tuple[tuple[list[Array], list[Array]], Walked, int]:
-        bounds = bounds_of(tape, inputs, matches, injected(tape, matches).user_gradients, eps, rng)
+
+class _Matching:
+    """The gradients of a run, matched with the values of its forward, and the walk back that judges them.
+
+    Attributes:
+        run: the run; called: how to run it again, if that is possible; inputs: the Nodes of its inputs.
+        tape: the forward, in which gradients are computed; right_gradients: those of all values, by Node.
+        matches: each gradient with its value, in the order of the walk; notes: what the report says about them.
+        bounds: of the rounding of each gradient, by its value and by its rule; walked: the result of the walk.
+        wrong_count: how many gradients are wrong.
+    """
+
+    def __init__(self, run: Passes, rng: np.random.Generator, called: UserPasses | None) -> None:
+        """Match the gradients; those that are parts of a sum are left out, and values without a name are found."""
+        self.run, self.rng, self.called = run, rng, called
+        self.inputs = [t.node for t in run.graph.tensors if t.node is not None]
+        self._eps = float(np.finfo(np.float32 if run.has_float32 else np.float64).eps)
+        self.tape, self.right_gradients, self.matches, self.notes = matched(run)
+        _require_gradients(self.matches, run.graph)
+        self.bounds, self.walked, self.wrong_count = self._walk(self.tape, self.matches)
+        self._divide_by_a_size()
+        self._parts = self._leave_out_parts()
+        self._shifts = self._find_values_without_a_name()
+        if self.tape.summed != 1:
+            self.notes.append(
+                f"The gradients of all values but the inputs are taken as {self.tape.summed:g} times those of the "
+                f"loss: the backward divides by {self.tape.summed:g} only where it computes the gradients of the "
+                "inputs, as if the loss were a sum."
+            )
+
+    def _walk(self, tape: Tape, matches: list[Match]) -> tuple[tuple[list[Array], list[Array]], Walked, int]:
+        """Walk back through the matches, and return bounds, the result, and how many are wrong."""
+        user_gradients = injected(tape, matches).user_gradients
+        bounds = bounds_of(tape, self.inputs, matches, user_gradients, self._eps, self.rng)
         walked = gradient_decisions(tape, matches, bounds[1])
         return bounds, walked, count_wrong(walked, matches, bounds[1])
 
-    bounds, walked, wrong_count = walk(tape, matches)
-    for size in _sizes(graph) if wrong_count > 1 and all(t.size == 1 for t in graph.outs) else ():
-        rescaled = matched(run, size)
-        trial = walk(rescaled[0], rescaled[2])
-        leaves = [k for k, m in enumerate(rescaled[2]) if m.version.node.primitive is None]
-        right_leaves = [k for k in leaves if is_right(trial[1], rescaled[2], trial[0][1], k)]
-        if trial[2] < wrong_count and 2 * len(right_leaves) > len(leaves):
-            (tape, right_gradients, matches, _), (bounds, walked, wrong_count) = rescaled, trial
-    parts = {(m.gradient.name, m.gradient.round) for k, m in enumerate(matches)
-             if wrong_count and _is_part(tape, matches, walked.states, walked.user_gradients, k)}  # fmt: skip
-    if parts:
-        matches = without(matches, parts)
-        bounds, walked, wrong_count = walk(tape, matches)
-    shifts = unnamed_values(tape, graph.versions, matches) if wrong_count > 1 and called is not None else {}
-    if shifts:
-        matches = shifted(tape, matches, shifts)
-        bounds, walked, wrong_count = walk(tape, matches)
-        right_gradients = right_gradients | tape.walk({m.version.node for m in matches})
-        notes += [f"{matches[k].gradient.name} is taken as the gradient of a value without a name, from which "
-                  f"{matches[k].gradient.belongs_to} follows or which follows from it." for k in shifts]  # fmt: skip
-    if tape.summed != 1:
-        notes.append(f"The gradients of all values but the inputs are taken as {tape.summed:g} times those of the "
-                     f"loss: the backward divides by {tape.summed:g} only where it computes the gradients of the "
-                     "inputs, as if the loss were a sum.")  # fmt: skip
-    states, user_gradients, rule_gradients, marked, _ = walked
-    probes: Probes | Cells | None = Probes(called, tape, matches, walked, shifts, parts) if called is not None else None
-    probes = Cells(space, run, tape, matches, walked, rng) if space is not None else probes
-    referee = Referee(tape, len(matches))
-    judged: list[_Judged] = []
-    for k, (m, state) in enumerate(zip(matches, states, strict=True)):
-        node = m.version.node
-        label = m.gradient.name
-        value = as_floats(state.array)
-        right = right_gradients[node]
-        if node.primitive and value.shape != right.shape and same_but_ones(value.shape, right.shape):
-            notes.append(f"{label} is {value.shape} and {m.gradient.belongs_to} {right.shape}: the same numbers but "
-                         "for an axis of length 1, kept or dropped.")  # fmt: skip
-            value = value.reshape(right.shape)
-            state = state._replace(array=value)
-        pair = ArrayPair(label, "intermediate" if node.primitive else "input", value, right, bounds[0][k])
-        check_entry, directional = referee.of(node, right, bounds[0][k], rng)
-        row, _ = compare_row(pair, check_entry, rng, 0, directional)
-        rule_row, wrong_mask = compare_row(ArrayPair(label, pair.role, value, rule_gradients[node], bounds[1][k]),
-                                           ignore_message, rng, 0)  # fmt: skip
-        judged.append(_Judged(state, row, rule_row, wrong_mask))
-    wrong = [k for k, step in enumerate(judged) if not step.rule_row.ok and matches[k].version.node not in marked]
-    wrong = [k for k in wrong if not any(_is_echo(matches, states, k, j) for j in wrong)]
-    if isinstance(probes, Probes):
-        wrong_values = [k for k, step in enumerate(judged) if not step.row.ok]
-        wrong = [k for k in wrong if not probes.is_right_from_right(k, wrong_values)]
-    has_other_meaning = _have_other_meanings(matches, judged, wrong, inputs) and (
-        not isinstance(probes, Probes) or probes.is_right_elsewhere())  # fmt: skip
-    if backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
-        wrong = wrong[:1]
-    reasons: dict[int, Explained] = {}
-    explained_places: dict[tuple[str, Statement], Explained] = {}
-    for k in () if has_other_meaning else wrong:
-        m, step = matches[k], judged[k]
-        blamed_state = blamed_steps(tape, m, states[k], user_gradients)
-        place = m.gradient.name.partition("[")[0], blamed_state.statement
-        explained = reasons.get(k) or explained_places.get(place)
-        if explained is None:
-            diagnosis = explain_step(tape, m, step.state._replace(statement=blamed_state.statement),
-                                     rule_gradients[m.version.node], step.rule_row, step.wrong_mask, bounds[1][k],
-                                     user_gradients, has_float32, rng)  # fmt: skip
-            explained = Explained(diagnosis, blamed_state)
-            if probes is not None and not diagnosis.harmless:
-                explained = probes.with_edit(explained, k, wrong)
-        if not explained.diagnosis.harmless:
-            explained_places[place] = explained  # rounds of a loop share the diagnosis of the round nearest the loss
-            for j in explained.mends:
-                if j not in reasons or not reasons[j].has_edit:
-                    reasons[j] = explained
-        reasons[k] = reasons.get(k) or explained
-    steps: list[Step] = []
-    for k, (m, (state, row, rule_row, _)) in enumerate(zip(matches, judged, strict=True)):
-        node, label = m.version.node, m.gradient.name
-        reason = reasons.get(k)
-        if has_other_meaning and not row.ok:
-            text = (f"{label} is not the gradient of {m.gradient.belongs_to}, and a later line makes up for it. The "
-                    "gradients of all inputs are right, so the name has another meaning here.")  # fmt: skip
-            reason = Explained(Diagnosis("convention", label, text), states[k])
+    def _divide_by_a_size(self) -> None:
+        """Take the gradients as those of a sum over samples, if fewer are wrong then."""
+        graph = self.run.graph
+        for size in _sizes(graph) if self.wrong_count > 1 and all(t.size == 1 for t in graph.outs) else ():
+            tape, right_gradients, matches, _ = matched(self.run, size)
+            bounds, walked, wrong_count = self._walk(tape, matches)
+            leaves = [k for k, m in enumerate(matches) if m.version.node.primitive is None]
+            right_leaves = [k for k in leaves if is_right(walked, matches, bounds[1], k)]
+            if wrong_count < self.wrong_count and 2 * len(right_leaves) > len(leaves):
+                self.tape, self.right_gradients, self.matches = tape, right_gradients, matches
+                self.bounds, self.walked, self.wrong_count = bounds, walked, wrong_count
+
+    def _leave_out_parts(self) -> set[tuple[str, int]]:
+        """Leave out the parameters that hold a part of a gradient, and return their names and rounds."""
+        parts = {(m.gradient.name, m.gradient.round) for k, m in enumerate(self.matches)
+                 if self.wrong_count and _is_part(self.tape, self.matches, self.walked, k)}  # fmt: skip
+        if parts:
+            self.matches = without(self.matches, parts)
+            self.bounds, self.walked, self.wrong_count = self._walk(self.tape, self.matches)
+        return parts
+
+    def _find_values_without_a_name(self) -> dict[int, int]:
+        """Match gradients with values that have no name in the forward; return their indices in the tape."""
+        if self.wrong_count < 2 or self.called is None:
+            return {}
+        shifts = unnamed_values(self.tape, self.run.graph.versions, self.matches)
+        if shifts:
+            self.matches = shifted(self.tape, self.matches, shifts)
+            self.bounds, self.walked, self.wrong_count = self._walk(self.tape, self.matches)
+            self.right_gradients = self.right_gradients | self.tape.walk({m.version.node for m in self.matches})
+            for gradient in (self.matches[k].gradient for k in shifts):
+                self.notes.append(f"{gradient.name} is taken as the gradient of a value without a name, from which "
+                                  f"{gradient.belongs_to} follows or which follows from it.")  # fmt: skip
+        return shifts
+
+    def probes(self, space: Mapping[str, Any] | None) -> Probes | Cells | None:
+        """Return what runs the user's code again, with other numbers or with an edit; ``None`` if nothing can."""
+        if space is not None:
+            return Cells(space, self.run, self.tape, self.matches, self.walked, self.rng)
+        if self.called is None:
+            return None
+        return Probes(self.called, self.tape, self.matches, self.walked, self._shifts, self._parts)
+
+    def judged(self) -> tuple[list[_Judged], int]:
+        """Compare each gradient by its value and by its own rule; also return how many entries the referee checked."""
+        referee = Referee(self.tape, len(self.matches))
+        judged: list[_Judged] = []
+        for k, (m, state) in enumerate(zip(self.matches, self.walked.states, strict=True)):
+            node, label = m.version.node, m.gradient.name
+            value = as_floats(state.array)
+            right = self.right_gradients[node]
+            if node.primitive and value.shape != right.shape and same_but_ones(value.shape, right.shape):
+                self.notes.append(f"{label} is {value.shape} and {m.gradient.belongs_to} {right.shape}: the same "
+                                  "numbers but for an axis of length 1, kept or dropped.")  # fmt: skip
+                value = value.reshape(right.shape)
+                state = state._replace(array=value)
+            pair = ArrayPair(label, "intermediate" if node.primitive else "input", value, right, self.bounds[0][k])
+            check_entry, directional = referee.of(node, right, self.bounds[0][k], self.rng)
+            row, _ = compare_row(pair, check_entry, self.rng, 0, directional)
+            by_rule = ArrayPair(label, pair.role, value, self.walked.rule_gradients[node], self.bounds[1][k])
+            rule_row, wrong_mask = compare_row(by_rule, ignore_message, self.rng, 0)
+            judged.append(_Judged(state, row, rule_row, wrong_mask))
+        return judged, referee.checked
+
+    def wrong_by_rule(self, judged: Sequence[_Judged], probes: Probes | Cells | None) -> list[int]:
+        """Return the steps that are wrong by their own rule, and do not repeat an earlier one."""
+        states, marked = self.walked.states, self.walked.marked
+        wrong = [k for k, step in enumerate(judged)
+                 if not step.rule_row.ok and self.matches[k].version.node not in marked]  # fmt: skip
+        wrong = [k for k in wrong if not any(_is_echo(self.matches, states, k, j) for j in wrong)]
+        if isinstance(probes, Probes):
+            wrong_values = [k for k, step in enumerate(judged) if not step.row.ok]
+            wrong = [k for k in wrong if not probes.is_right_from_right(k, wrong_values)]
+        return wrong
+
+    def other_meaning(self, k: int) -> Explained:
+        """Return the explanation of a name that holds something else than the gradient of its value."""
+        gradient = self.matches[k].gradient
+        text = (f"{gradient.name} is not the gradient of {gradient.belongs_to}, and a later line makes up for it. The "
+                "gradients of all inputs are right, so the name has another meaning here.")  # fmt: skip
+        return Explained(Diagnosis("convention", gradient.name, text), self.walked.states[k])
+
+    def explained(
+        self, judged: Sequence[_Judged], wrong: list[int], probes: Probes | Cells | None
+    ) -> dict[int, Explained]:
+        """Return the explanation of each wrong step, with an edit where one was found."""
+        reasons: dict[int, Explained] = {}
+        explained_places: dict[tuple[str, Statement], Explained] = {}
+        for k in wrong:
+            m = self.matches[k]
+            blamed_state = blamed_steps(self.tape, m, self.walked.states[k], self.walked.user_gradients)
+            place = m.gradient.name.partition("[")[0], blamed_state.statement
+            explained = reasons.get(k) or explained_places.get(place)
+            if explained is None:
+                explained = Explained(self._diagnosis(k, judged[k], blamed_state), blamed_state)
+                if probes is not None and not explained.diagnosis.harmless:
+                    explained = probes.with_edit(explained, k, wrong)
+            if not explained.diagnosis.harmless:
+                explained_places[place] = explained  # rounds of a loop share that of the round nearest the loss
+                for j in explained.mends:
+                    if j not in reasons or not reasons[j].has_edit:
+                        reasons[j] = explained
+            reasons[k] = reasons.get(k) or explained
+        return reasons
+
+    def _diagnosis(self, k: int, step: _Judged, blamed_state: State) -> Diagnosis:
+        """Return the diagnosis of a step that is wrong by its own rule."""
+        m, walked = self.matches[k], self.walked
+        state = step.state._replace(statement=blamed_state.statement)
+        return explain_step(self.tape, m, state, walked.rule_gradients[m.version.node], step.rule_row, step.wrong_mask,
+                            self.bounds[1][k], walked.user_gradients, self.run.has_float32, self.rng)  # fmt: skip
+
+    def step(self, k: int, judged: _Judged, reason: Explained | None) -> Step:
+        """Return a step of the report."""
+        m, state, row = self.matches[k], judged.state, judged.row
+        right_by_rule = self.walked.rule_gradients[m.version.node]
         harmless = reason is not None and reason.diagnosis.harmless
-        state = state if reason is None else state._replace(statement=reason.state.statement,
-                                                            function=reason.state.function)  # fmt: skip
-        steps.append(Step(
-            label, m.gradient.belongs_to, state.statement.line, state.statement.text,
+        if reason is not None:
+            state = state._replace(statement=reason.state.statement, function=reason.state.function)
+        return Step(
+            m.gradient.name, m.gradient.belongs_to, state.statement.line, state.statement.text,
             state.function or m.gradient.function, m.gradient.round, m.rounds, row.ok or harmless,
-            reason is None or harmless, row, rule_row,
-            float(np.real(rule_gradients[node][row.worst])) if rule_gradients[node].size else math.nan,
+            reason is None or harmless, row, judged.rule_row,
+            float(np.real(right_by_rule[row.worst])) if right_by_rule.size else math.nan,
             None if reason is None else reason.diagnosis,
-        ))  # fmt: skip
-    method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
-              f"{referee.checked:,} entries and along a random direction of each value.")  # fmt: skip
-    return _report(title, run, steps, notes, method)
+        )  # fmt: skip
 
 
 class _Judged(NamedTuple):
@@ -225,14 +300,12 @@ class _Judged(NamedTuple):
     wrong_mask: Array
 
 
-def _is_part(
-    tape: Tape, matches: Sequence[Match], states: Sequence[State], user_gradients: Mapping[Any, Array], k: int
-) -> bool:
+def _is_part(tape: Tape, matches: Sequence[Match], walked: Walked, k: int) -> bool:
     """Tell whether step `k` is a parameter that holds a part of a gradient, which another name holds as a whole."""
-    m = matches[k]
+    m, states = matches[k], walked.states
     return m.gradient.is_parameter and any(
         other.version.node is m.version.node and states[j].time > states[k].time for j, other in enumerate(matches)
-    ) and is_part_of_sum(tape, m, states[k], user_gradients)  # fmt: skip
+    ) and is_part_of_sum(tape, m, states[k], walked.user_gradients)  # fmt: skip
 
 
 def _have_other_meanings(

@@ -197,28 +197,41 @@ def _text(node: Any) -> str:
 
 
 def _kind(old: Any, new: Any, values: set[str]) -> str:
+    """Return the kind of mistake that an edit from one piece of code to another one mends."""
     if isinstance(old, ast.Call) and isinstance(new, ast.Call) and _text(old.func) == _text(new.func):
         called = getattr(old.func, "attr", "")
         return "wrong_axis_sum" if called == "sum" else "wrong_axis" if called in SUMS else "edit"
-    if isinstance(new, ast.UnaryOp) and _text(new.operand) == _text(old):
+    if _is_negated(new, old) or _is_negated(old, new):
         return "sign"
-    if isinstance(old, ast.UnaryOp) and _text(old.operand) == _text(new):
-        return "sign"
-    for whole, part, longer in ((new, old, True), (old, new, False)):
-        if isinstance(whole, ast.Attribute) and whole.attr == "T" and _text(whole.value) == _text(part):
-            return "transpose"
-        if isinstance(whole, ast.Call) and isinstance(whole.func, ast.Attribute) and whole.func.attr in SUMS:
-            inside = whole.args[:1] if isinstance(whole.func.value, ast.Name) and whole.args else [whole.func.value]
-            if any(_text(x) == _text(part) for x in (*inside, whole.func.value)):
-                return "broadcast_not_summed" if longer else "wrong_axis_sum"
-        if isinstance(whole, ast.BinOp) and isinstance(whole.op, (ast.Mult, ast.Div)):
-            rest = next((b for a, b in ((whole.left, whole.right), (whole.right, whole.left))
-                         if _text(a) == _text(part)), None)  # fmt: skip
-            if rest is not None:
-                return _factor_kind(rest, longer, isinstance(whole.op, ast.Div), values)
-        if isinstance(whole, ast.BinOp) and isinstance(whole.op, (ast.Add, ast.Sub)) and any(
-                _text(x) == _text(part) for x in (whole.left, whole.right)):  # fmt: skip
-            return "overwritten_not_accumulated" if longer else "edit"
+    kind = _kind_of_longer(new, old, True, values) or _kind_of_longer(old, new, False, values)
+    return kind or _kind_of_replaced(old, new, values)
+
+
+def _is_negated(whole: Any, part: Any) -> bool:
+    return isinstance(whole, ast.UnaryOp) and _text(whole.operand) == _text(part)
+
+
+def _kind_of_longer(whole: Any, part: Any, added: bool, values: set[str]) -> str | None:
+    """Return the kind if an edit adds to a piece of code, or removes what is around it; otherwise ``None``."""
+    same = _text(part)
+    if isinstance(whole, ast.Attribute) and whole.attr == "T" and _text(whole.value) == same:
+        return "transpose"
+    if isinstance(whole, ast.Call) and isinstance(whole.func, ast.Attribute) and whole.func.attr in SUMS:
+        summed = [whole.func.value, *(whole.args[:1] if isinstance(whole.func.value, ast.Name) else [])]
+        if any(_text(x) == same for x in summed):
+            return "broadcast_not_summed" if added else "wrong_axis_sum"
+    if not isinstance(whole, ast.BinOp) or same not in (_text(whole.left), _text(whole.right)):
+        return None
+    if isinstance(whole.op, (ast.Mult, ast.Div)):
+        factor = whole.right if _text(whole.left) == same else whole.left
+        return _factor_kind(factor, added, isinstance(whole.op, ast.Div), values)
+    if isinstance(whole.op, (ast.Add, ast.Sub)):
+        return "overwritten_not_accumulated" if added else "edit"
+    return None
+
+
+def _kind_of_replaced(old: Any, new: Any, values: set[str]) -> str:
+    """Return the kind if an edit replaces a piece of code by another one."""
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and type(old.op) is not type(new.op):
         plus = {type(old.op), type(new.op)} == {ast.Add, ast.Sub}
         return "sign" if plus else "wrong_derivative"
@@ -230,9 +243,7 @@ def _kind(old: Any, new: Any, values: set[str]) -> str:
         return "wrong_value"
     if isinstance(old, (ast.Subscript, ast.Slice, ast.Tuple)) or isinstance(new, (ast.Subscript, ast.Slice)):
         return "wrong_index"
-    if isinstance(old, ast.Constant) and isinstance(new, ast.Constant):
-        return "scale"
-    return "edit"
+    return "scale" if isinstance(old, ast.Constant) and isinstance(new, ast.Constant) else "edit"
 
 
 def _factor_kind(rest: ast.expr, longer: bool, divided: bool, values: set[str]) -> str:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
+from ...common.printable import printable
+
 PATTERNS = (
     r"d(?:[lLJEC]|[lL]oss|[cC]ost)_?d_?(?P<x>.+)",  # dL_dX, dLdX
     r"d_?(?P<x>.+)", r"(?:grad|nabla)_?(?P<x>.+)", r"(?P<x>.+?)_?grad", r"(?P<x>.+)\.grad", r"(?P<x>.+)_bar",
@@ -119,3 +121,21 @@ def pair_in_reverse(old: int, new: int, fit_of: Callable[[int, int], float]) -> 
             pairs.append((old - k, j - 1))
             k, j = k - 1, j - 1
     return pairs[::-1]
+
+
+def as_mapping(names: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the user's `names=` as a dict from gradient to forward value; raise TypeError if it is no mapping."""
+    if names is not None and not isinstance(names, Mapping):
+        what = type(names).__name__
+        raise TypeError(f"compare_steps: names= takes a dict {{'delta': 'z'}}, gradient and value; it got a {what}.")
+    return dict(names or {})
+
+
+def checked_mapping(mapping: Mapping[str, str], value_names: Sequence[str]) -> dict[str, str]:
+    """Return the mapping as a dict; raise ValueError if it names a value that the forward does not have."""
+    unknown = [f"{k!r}: {v!r}" for k, v in mapping.items() if v not in value_names]
+    if unknown:
+        names_text = printable(", ".join(value_names))
+        raise ValueError(f"compare_steps: names= holds {', '.join(unknown)}; the forward has no such value. It has "
+                         f"{names_text}.")  # fmt: skip
+    return dict(mapping)

@@ -16,8 +16,8 @@ from ...backward import ancestors
 from ...common.printable import printable
 from ...node import FREED
 from ...tensor import Tensor, raw, wrap
-from .names import Names
-from .running import Backward, Forward, Passes, UserGradient, Version, as_mapping, checked_mapping
+from .names import Names, as_mapping, checked_mapping
+from .running import Backward, Forward, Passes, UserGradient, Version
 from .statements import Statement, read_statements
 from .tracing import State, is_number, labelled_parts
 

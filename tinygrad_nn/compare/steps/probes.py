@@ -22,8 +22,8 @@ from .explain import same_but_ones
 from .forward_values import Surroundings
 from .matching import Match, match
 from .mending import Explained, as_read, blame_edited_line
-from .names import Names, names_for_gradient
-from .running import Forward, Passes, arguments, checked_mapping, run_backward, run_forward, takes_cotangent
+from .names import Names, checked_mapping, names_for_gradient
+from .running import Forward, Passes, arguments, run_backward, run_forward, takes_cotangent
 from .statements import Statement
 from .tape import Tape
 from .tracing import State, is_number, module_names, unwrapped

@@ -321,54 +321,77 @@ def arguments(
     Raises:
         TypeError: a parameter has no default and its name fits nothing.
     """
-    returned = WHOLE if forward.cache is not None else ()  # these names mean the returned cache, not a local
-    values = {k: v for k, v in forward.others.items() if k not in returned}
-    values |= {k: v for k, v in forward.values.items() if "[" not in k}
-    input_tensors = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
-    outs = set(forward.out_names)
-    last = {t.node for t in forward.outs}
-    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
-    kind = Value if code is not None and "grad" in code.co_names else np.ndarray
+    choice = _ArgumentChoice(backward, inputs, forward, g, copies)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
-    parameters = list(inspect.signature(backward).parameters.values())
-    for p in parameters:
-        if p.kind is p.VAR_KEYWORD:
-            continue
-        of_result = any(
-            s in outs or (s in values and getattr(values[s], "node", None) in last) for s in names_for_gradient(p.name)
-        )
+    for p in choice.parameters:
         if p.kind is p.VAR_POSITIONAL:
-            args += [as_arrays(v, copies, kind) for v in input_tensors.values()] if not args and not kwargs else []
-            continue
-        is_held = p is parameters[-1] and _holds(backward, p.name, forward.values)
-        if p.name in input_tensors and not is_held:
-            value = as_arrays(input_tensors[p.name], copies, kind)
-        elif p.name in values and not is_held:
-            value = as_arrays(values[p.name], copies, kind)
-        elif of_result or (p.name in COTANGENTS and not (p.name in WHOLE and _reads(backward, forward.values))):
-            value = g
-        elif isinstance(forward.value, dict) and p.name in forward.value:
-            value = as_arrays(forward.value[p.name], copies, kind)
-        elif p.default is not p.empty:
-            continue
-        elif p.name in ("out", "output", "result"):
-            value = as_arrays(forward.outs[0], copies, kind)
-        elif forward.cache is not None and (p.name in WHOLE or p is parameters[-1] or len(parameters) == 1):
-            value = as_arrays(forward.cache, copies, kind)
-        elif p.name in WHOLE or len(parameters) == 1:
-            value = Saved(as_arrays({**values, **input_tensors}, copies, kind))
-        else:
-            names_text = printable(", ".join(dict.fromkeys([*input_tensors, *values])))
-            raise TypeError(
-                f"compare_steps: backward has a parameter {p.name!r}, and the forward has no value of that name. Name "
-                f"it as a value of the forward ({names_text}), as the cotangent (dout), or as all of them (cache)."
-            )
-        if p.kind is p.POSITIONAL_ONLY:
-            args.append(value)
-        else:
-            kwargs[p.name] = value
+            args += [choice.as_arrays(v) for v in choice.inputs.values()] if not args and not kwargs else []
+        elif p.kind is not p.VAR_KEYWORD:
+            value = choice.of(p)
+            if value is p.empty:
+                continue
+            if p.kind is p.POSITIONAL_ONLY:
+                args.append(value)
+            else:
+                kwargs[p.name] = value
     return args, kwargs
+
+
+class _ArgumentChoice:
+    """Chooses the argument for each parameter of a backward among the values of the forward."""
+
+    def __init__(
+        self, backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, copies: dict[Any, Any]
+    ) -> None:
+        returned = WHOLE if forward.cache is not None else ()  # these names mean the returned cache, not a local
+        self.values = {k: v for k, v in forward.others.items() if k not in returned}
+        self.values |= {k: v for k, v in forward.values.items() if "[" not in k}
+        self.inputs = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
+        self.parameters = list(inspect.signature(backward).parameters.values())
+        self._backward, self._forward, self._cotangent, self._copies = backward, forward, g, copies
+        code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+        self._kind = Value if code is not None and "grad" in code.co_names else np.ndarray
+
+    def as_arrays(self, value: Any) -> Any:
+        """Return a value with arrays in place of Tensors."""
+        return as_arrays(value, self._copies, self._kind)
+
+    def of(self, p: inspect.Parameter) -> Any:
+        """Return the argument for a parameter, or `p.empty` to use its default."""
+        forward, is_last = self._forward, p is self.parameters[-1]
+        if not (is_last and _holds(self._backward, p.name, forward.values)):
+            if p.name in self.inputs:
+                return self.as_arrays(self.inputs[p.name])
+            if p.name in self.values:
+                return self.as_arrays(self.values[p.name])
+        if self._is_cotangent(p.name):
+            return self._cotangent
+        if isinstance(forward.value, dict) and p.name in forward.value:
+            return self.as_arrays(forward.value[p.name])
+        if p.default is not p.empty:
+            return p.empty
+        if p.name in ("out", "output", "result"):
+            return self.as_arrays(forward.outs[0])
+        if forward.cache is not None and (p.name in WHOLE or is_last):
+            return self.as_arrays(forward.cache)
+        if p.name in WHOLE or len(self.parameters) == 1:
+            return Saved(self.as_arrays({**self.values, **self.inputs}))
+        names_text = printable(", ".join(dict.fromkeys([*self.inputs, *self.values])))
+        raise TypeError(
+            f"compare_steps: backward has a parameter {p.name!r}, and the forward has no value of that name. Name "
+            f"it as a value of the forward ({names_text}), as the cotangent (dout), or as all of them (cache)."
+        )
+
+    def _is_cotangent(self, name: str) -> bool:
+        """Tell whether a parameter is named after the gradient of a result, or as an upstream gradient usually is."""
+        results = {t.node for t in self._forward.outs}
+        for stem in names_for_gradient(name):
+            if stem in self._forward.out_names:
+                return True
+            if stem in self.values and getattr(self.values[stem], "node", None) in results:
+                return True
+        return name in COTANGENTS and not (name in WHOLE and _reads(self._backward, self._forward.values))
 
 
 def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
@@ -472,21 +495,3 @@ def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[Us
             continue
         gradients.append(UserGradient(name, value_label, [State(statement, array, label=label)], "", {""}))
     return gradients
-
-
-def as_mapping(names: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the user's `names=` as a dict from gradient to forward value; raise TypeError if it is no mapping."""
-    if names is not None and not isinstance(names, Mapping):
-        what = type(names).__name__
-        raise TypeError(f"compare_steps: names= takes a dict {{'delta': 'z'}}, gradient and value; it got a {what}.")
-    return dict(names or {})
-
-
-def checked_mapping(mapping: Mapping[str, str], value_names: Sequence[str]) -> dict[str, str]:
-    """Return the mapping as a dict; raise ValueError if it names a value that the forward does not have."""
-    unknown = [f"{k!r}: {v!r}" for k, v in mapping.items() if v not in value_names]
-    if unknown:
-        names_text = printable(", ".join(value_names))
-        raise ValueError(f"compare_steps: names= holds {', '.join(unknown)}; the forward has no such value. It has "
-                         f"{names_text}.")  # fmt: skip
-    return dict(mapping)

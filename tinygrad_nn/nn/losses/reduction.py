@@ -27,8 +27,14 @@ def reduce_values(call: str, values: Array, reduction: str, known: tuple[str, ..
 def without_reduction(call: str, values: Array, reduction: str, known: tuple[str, ...] = REDUCTIONS) -> Array:
     """Return the values if the reduction is 'none'; raise for an unknown reduction."""
     if reduction != "none":
-        raise ValueError(f"{call}: reduction={reduction!r}; known are {', '.join(map(repr, known))}.")
+        check_reduction(call, reduction, known)
     return values
+
+
+def check_reduction(call: str, reduction: Any, known: tuple[str, ...] = REDUCTIONS) -> None:
+    """Raise a ValueError unless the reduction is known."""
+    if reduction not in known:
+        raise ValueError(f"{call}: reduction={reduction!r:.60}; known are {', '.join(map(repr, known))}.")
 
 
 def as_floats(call: str, name: str, value: Any, like: Array | None = None) -> Array:

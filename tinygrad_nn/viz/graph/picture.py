@@ -140,59 +140,83 @@ def full_picture(
     roles: Mapping[int, str] | None = None, folded: Folded | None = None,
 ) -> Picture:  # fmt: skip
     """Return the picture of a whole graph (or of its folded form), with constants, scopes and repeats as in `style`."""
-    view, known = graph, inputs
-    told = dict(roles or {})
-    if folded is not None:
-        view, inputs = folded.view, frozenset(folded.number[number] for number in inputs)
-        told = {folded.number[number]: word for number, word in told.items()}
-    words = [told.get(node.number, node.kind) for node in view]
-    operands: list[list[int]] = [[] for _ in view]
-    for edge in view.edges:  # in the order of their slots
-        operands[edge.target].append(edge.source)
-    shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
-    homes = _box_paths(view, inputs)
-    repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, homes)
-    first = repeats.first
-    folds: dict[str, list[GraphNode]] = {}
-    owner: list[str] = []
-    for node, drawn in zip(view, first, strict=True):
-        owner.append(_folded_path(homes[drawn], style.depth))
-        if owner[-1] and owner[-1] == _folded_path(homes[node.number], style.depth):  # repeats inside it belong to it
-            folds.setdefault(owner[-1], []).append(node)
-    keys = [f"s{folds[path][0].number}" if path else f"n{first[i]}" for i, path in enumerate(owner)]
-    items: dict[str, Item] = {}
-    groups: dict[str, list[int]] = {}
-    for node, key, path in zip(view, keys, owner, strict=True):
-        if path or shown[node.number]:
-            groups.setdefault(key, []).append(node.number)
-        if path and key not in items:
-            items[key] = _fold_item(key, path, folds[path], repeats.labels.get(path))
-        elif not path and shown[node.number] and first[node.number] == node.number:
-            about = _about(view, node, operands[node.number], words[node.number])
-            slots = len(operands[node.number])
-            items[key] = _item(node, key, homes[node.number], slots, style, words[node.number], about)
-    arrows: dict[tuple[str, str, int, int], Arrow] = {}
-    for edge in view.edges:
-        source, target = keys[edge.source], keys[edge.target]
-        if not shown[edge.source] or source == target or repeats.between(edge.source, edge.target):
-            continue
-        into_fold = bool(owner[edge.target])
-        slot = edge.slot if not into_fold and len(operands[edge.target]) > 1 else None
-        operand, operation = _node_text(view[edge.source], words[edge.source]), _node_text(view[edge.target])
-        about = f"{operand} is operand {edge.slot} of {operation}"
-        same = (source, target, -1, -1) if into_fold else (source, target, first[edge.source], edge.slot)
-        arrows.setdefault(same, Arrow(source, target, slot, about))
+    roles = roles or {}
+    if folded is None:
+        parts = _Parts(graph, style, inputs, roles)
+    else:
+        number = folded.number
+        parts = _Parts(folded.view, style, frozenset(number[k] for k in inputs), {number[k]: roles[k] for k in roles})
+    items, groups, homes = parts.items(), parts.groups, parts.homes
     legend = None
     if style.color is not None:
         if folded is not None:  # the color of a part is computed from all its nodes
-            groups = {}
-            for part, number in enumerate(folded.number):
-                groups.setdefault(keys[number], []).append(part)
-            homes = _box_paths(graph, known)
+            groups, homes = {}, _box_paths(graph, inputs)
+            for part, k in enumerate(folded.number):
+                groups.setdefault(parts.keys[k], []).append(part)
         shades, legend = colour(graph, groups, style.color, measures, homes)
-        items = {key: replace(item, shade=shades.get(key)) for key, item in items.items()}
+        items = [replace(item, shade=shades.get(item.key)) for item in items]
     note = folded.note if folded is not None else ""
-    return Picture(tuple(items.values()), tuple(arrows.values()), style, repeats.labels, legend, roles or {}, note)
+    return Picture(tuple(items), tuple(parts.arrows()), style, parts.repeats.labels, legend, roles, note)
+
+
+class _Parts:
+    """The parts of a drawing: one for each node, but for nodes that are left out, repeated, or folded into a scope.
+
+    `keys` has the key of the part that a node belongs to, `homes` the scope that it is drawn in, and `groups` the
+    numbers of the nodes that each part stands for.
+    """
+
+    def __init__(self, view: GraphView, style: Style, inputs: frozenset[int], roles: Mapping[int, str]) -> None:
+        self.view, self.style = view, style
+        self.words = [roles.get(node.number, node.kind) for node in view]
+        self.operands: list[list[int]] = [[] for _ in view]
+        for edge in view.edges:  # in the order of their slots
+            self.operands[edge.target].append(edge.source)
+        self.shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
+        self.homes = _box_paths(view, inputs)
+        self.repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, self.homes)
+        first = self.repeats.first
+        self.folds: dict[str, list[GraphNode]] = {}
+        self.owner: list[str] = []  # the scope that a node is folded into
+        for node, drawn in zip(view, first, strict=True):
+            owner = _folded_path(self.homes[drawn], style.depth)
+            self.owner.append(owner)
+            if owner and owner == _folded_path(self.homes[node.number], style.depth):  # repeats inside it belong to it
+                self.folds.setdefault(owner, []).append(node)
+        self.keys = [f"s{self.folds[path][0].number}" if path else f"n{first[k]}" for k, path in enumerate(self.owner)]
+        self.groups: dict[str, list[int]] = {}
+        for node, key, path in zip(view, self.keys, self.owner, strict=True):
+            if path or self.shown[node.number]:
+                self.groups.setdefault(key, []).append(node.number)
+
+    def items(self) -> list[Item]:
+        """Return the items, in the order of the first node of each."""
+        items: dict[str, Item] = {}
+        for node, key, path in zip(self.view, self.keys, self.owner, strict=True):
+            k = node.number
+            if path and key not in items:
+                items[key] = _fold_item(key, path, self.folds[path], self.repeats.labels.get(path))
+            elif not path and self.shown[k] and self.repeats.first[k] == k:
+                about = _about(self.view, node, self.operands[k], self.words[k])
+                slots = len(self.operands[k])
+                items[key] = _item(node, key, self.homes[k], slots, self.style, self.words[k], about)
+        return list(items.values())
+
+    def arrows(self) -> list[Arrow]:
+        """Return the arrows between items; several edges into a folded scope are one arrow."""
+        arrows: dict[tuple[str, str, int, int], Arrow] = {}
+        for edge in self.view.edges:
+            source, target = self.keys[edge.source], self.keys[edge.target]
+            if not self.shown[edge.source] or source == target or self.repeats.between(edge.source, edge.target):
+                continue
+            into_fold = bool(self.owner[edge.target])
+            slot = edge.slot if not into_fold and len(self.operands[edge.target]) > 1 else None
+            operand = _node_text(self.view[edge.source], self.words[edge.source])
+            about = f"{operand} is operand {edge.slot} of {_node_text(self.view[edge.target])}"
+            same = (source, target, -1, -1) if into_fold else (
+                source, target, self.repeats.first[edge.source], edge.slot)  # fmt: skip
+            arrows.setdefault(same, Arrow(source, target, slot, about))
+        return list(arrows.values())
 
 
 def _folded_path(home: str, depth: int | None) -> str:

@@ -183,29 +183,36 @@ def _plane(moments: Sequence[Moment], probe: Probe, record: Record) -> dict[str,
         return None
     outputs = there[-1][1].shape[1]
     there = [(k, scores) for k, scores in there if scores.shape[1] == outputs]
-    found = _packed_tables([scores for _, scores in there], [k for k, _ in there], GRID, GRID)
+    tables = _packed_tables([scores for _, scores in there], [k for k, _ in there], GRID, GRID)
     known = probe.truth
     truth = None if known is None or known.ndim > 2 else known.reshape(len(known), -1)
     labels = None if truth is None else _class_indices(truth, outputs)
-    one = np.concatenate([scores.ravel() for _, scores in there])
-    one = one[np.isfinite(one)]
-    sure = outputs > 1 or (one.size and one.min() >= -0.5 and one.max() <= 1.5)  # else logits or real values
-    kind = "classes" if sure and (labels is not None or (truth is None and outputs > 1)) else "surface"
-    level = 0.0 if kind == "surface" and truth is not None and set(np.unique(truth)) <= {-1.0, 0.0, 1.0} else None
-    many = max(outputs, 2)
+    has_classes = labels is not None or (truth is None and outputs > 1)
+    kind = "classes" if has_classes and _are_scores([scores for _, scores in there]) else "surface"
+    level, shown = None, labels
+    if kind == "surface":
+        shown = None if truth is None else [_or_none(float(v)) for v in truth[:, 0]]
+        if truth is not None:
+            level = 0.0 if set(np.unique(truth)) <= {-1.0, 0.0, 1.0} else None
+            values = truth[:, 0].astype(float)
+            tables["largest"] = max(tables["largest"], float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
+    count = max(outputs, 2)
     words = [printable(word) for word in record.classes or ()]
-    words += [f"class {k}" for k in range(len(words), many)]
-    if kind == "surface" and truth is not None:
-        values = truth[:, 0].astype(float)
-        found["largest"] = max(found["largest"], float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
-    shown = labels if kind == "classes" else None if truth is None else [_or_none(float(v)) for v in truth[:, 0]]
+    words += [f"class {k}" for k in range(len(words), count)]
     names = record.features or []
-    return found | {
-        "grid": GRID, "outputs": outputs, "kind": kind, "level": level, "words": words[:many], "truth": shown,
+    return tables | {
+        "grid": GRID, "outputs": outputs, "kind": kind, "level": level, "words": words[:count], "truth": shown,
         "low": probe.low.tolist(), "high": probe.high.tolist(),
         "features": [printable(names[c]) if c < len(names) else f"column {c}" for c in probe.columns],
         "points": None if probe.points is None else probe.points.round(6).tolist(),
     }  # fmt: skip
+
+
+def _are_scores(outputs: Sequence[Array]) -> bool:
+    """Tell whether outputs are scores of classes: several columns, or one with values about 0 to 1."""
+    values = np.concatenate([array.ravel() for array in outputs])
+    values = values[np.isfinite(values)]
+    return outputs[0].shape[1] > 1 or bool(values.size and values.min() >= -0.5 and values.max() <= 1.5)
 
 
 def _class_indices(truth: Array, outputs: int) -> list[int] | None:
