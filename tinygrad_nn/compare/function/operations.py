@@ -20,10 +20,9 @@ from .locations import describe_operation
 from .mutants import Mutant
 from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_composed_functions
+from .tiny_constants import negligible
 
 SINGLE = float(np.finfo(np.float32).eps)
-NEGLIGIBLE = 5e-7  # of the largest entry: a difference that a tiny constant may make
-RAREST = 1e-4  # the smallest probability p for which log(p) and log(p + 1e-12) are taken to have the same derivative
 
 
 def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[bool]) -> list[Diagnosis]:
@@ -168,7 +167,7 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
                          "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
     part = float(error.max() / (np.abs(g).max() or 1.0))
-    if part <= min(data.tiny / RAREST, NEGLIGIBLE):
+    if part <= negligible(data.tiny):
         return Diagnosis("convention", label, f"The gradient is right but for the effect of a constant such as "
                          f"{data.tiny:.0e}, which avoids log(0) or a division by 0 in one of the two passes. This is "
                          "not a mistake.", (f"{label} differs by {part:.0e} of its largest entry",))  # fmt: skip

@@ -11,6 +11,8 @@ from typing import Any
 from ...common.closures import closed_over
 
 TINY = 1e-6  # the largest such constant
+NEGLIGIBLE = 5e-7  # of the largest entry: the largest difference that such a constant may make
+RAREST = 1e-4  # the smallest probability p for which log(p) and log(p + 1e-12) are taken to have the same derivative
 LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "tinygrad_nn"}
 
 
@@ -23,6 +25,16 @@ def tiny_constant(*functions: Any) -> float:
     """
     seen: set[Any] = set()
     return max((c for f in functions for c in _constants(f, seen)), default=0.0)
+
+
+def negligible(tiny: float) -> float:
+    """Return the difference, relative to the largest entry of a gradient, that a tiny constant explains.
+
+    Example:
+        >>> negligible(1e-12), negligible(1e-8)
+        (1e-08, 5e-07)
+    """
+    return min(tiny / RAREST, NEGLIGIBLE)
 
 
 def _constants(value: Any, seen: set[Any]) -> Iterator[float]:
