@@ -165,10 +165,10 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
             graph.grads,
         )
         rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
-    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, [graph.grads, *sides.limits()])
-    is_zero = has_no_effect(comparison.line.outs, comparison.float64_inputs, [comparison.user_gradients])
-    for i, (m, g) in enumerate(zip(comparison.user_gradients, graph.grads, strict=True)):
-        if no_effect[i] and is_zero[i] and m.shape == g.shape:  # both are 0 up to the rounding of the sums behind them
+    both = [graph.grads, comparison.user_gradients]
+    for i, is_zero in enumerate(has_no_effect(comparison.line.outs, comparison.float64_inputs, both)):
+        m, g = comparison.user_gradients[i], graph.grads[i]
+        if is_zero and m.shape == g.shape and np.isfinite(m + g).all():  # both are 0 up to the rounding of sums
             rounding[i] = rounding[i] + np.abs(m) + np.abs(g)
     rows, wrong_masks, kinks = _compute_rows(comparison, sides, rounding)
     probes = _compute_probes(comparison) if code.backward is None or callable(code.backward) else []
@@ -191,6 +191,7 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
+    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, [graph.grads, *sides.limits()])
     error = [np.zeros(x.shape) for x in rounding]
     return ComparisonResult(
         rows, diagnoses, graph.grads, notes, method, no_effect, error, sides.differs_between_sides(rounding)
