@@ -333,12 +333,13 @@ GOOD = "height,weight,kind\n1.5,50,b\n1.8,80,a\n1.7,7e1,b\n"
     GOOD.encode("utf-8-sig"),
     GOOD.replace(",", ";"),
     GOOD.replace(",", "\t"),
+    GOOD.replace(",", "|"),
     GOOD.replace("\n", "\r\n"),
     GOOD.replace("\n", "\n\n") + "   \n",
     GOOD.replace(",", " , "),
     GOOD.replace("height", '"height"').replace("1.8", '"1.8"'),
     GOOD.rstrip(),
-], ids=["plain", "bom", "semicolon", "tab", "windows", "empty lines", "blanks", "quotes", "no last newline"])
+], ids=["plain", "bom", "semicolon", "tab", "bar", "windows", "empty lines", "blanks", "quotes", "no last newline"])
 def test_a_table_reads_the_same_in_every_dress(tmp_path: Path, content: str | bytes) -> None:
     table = read_table(write(tmp_path, content), "kind")
     assert table.x.tolist() == [[1.5, 50], [1.8, 80], [1.7, 70]]
@@ -419,7 +420,7 @@ TABLE_ERRORS: list[tuple[str, str | bytes, str]] = [
     ("no target", "a,kindd\n1,b\n", r"no target column 'kind'\. It has 'a', 'kindd'\. Did you mean 'kindd'\?"),
     ("letter case", "a,KIND\n1,b\n", r"Did you mean 'KIND'\?"),
     ("no header", "1,2\n3,4\n", "The first line holds numbers: put a line of column names above it"),
-    ("no feature", "kind\na\nb\n", r"no column besides the target 'kind'.*delimiter is , ; or tab"),
+    ("no feature", "kind\na\nb\n", r"no column besides the target 'kind'.*delimiter is , ; \| or tab"),
     ("empty cell", "a,kind\n1,x\n,y\n", r"line 3 \(row 2\), column 'a': the cell is empty.*or delete that line"),
     ("NA", "a,kind\nNA,x\n1,y\n", r"line 2 \(row 1\), column 'a': 'NA' stands for a missing value"),
     ("empty target", "a,kind\n1,x\n2,\n", r"line 3 \(row 2\), column 'kind': the cell is empty, and the target needs"),
@@ -432,6 +433,9 @@ TABLE_ERRORS: list[tuple[str, str | bytes, str]] = [
     ("same name", "a,a,kind\n1,2,x\n", r"column 'a' appears twice, as columns 1 and 2\. Rename or delete"),
     ("no name", ",a,kind\n1,2,x\n", r"column 1 has no name.*index=False"),
     ("text", "a,kind\n1,x\nred,y\n", r"line 3 \(row 2\), column 'a': a non-numeric feature: 'red' .*features=\["),
+    ("currency", 'a,kind\n"$1,200.5",x\n$3,y\n', r"column 'a': '\$1,200.5' and others are .* alone, '1,200.5', or"),
+    ("percent", "a;kind\n1;3,5 %\n2;4 %\n", "'3,5 %' and the other targets 'kind' are .* alone, '3,5', or say kind="),
+    ("blanks between", "a kind\n1 x\n2 y\n", r"It has 'a kind'\. A line is not split at blanks; separate the cells by"),
     ("underscore", "a,kind\n1_000,x\n1,y\n", "a non-numeric feature: '1_000'"),
     ("two ways", "a,kind\n01/02/2024,x\n03/04/2024,y\n", r"line 2 .*column 'a'.*day or the month first.*2024-05-31"),
     ("many texts", "a,kind\n" + "".join(f"t{k},{'xy'[k % 2]}\n" for k in range(30)),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
 import tinygrad_nn as tg
 import tinygrad_nn.pytorch as torch
@@ -16,7 +17,7 @@ from tinygrad_nn.sklearn import NeuralClassifier
 
 NAMES: dict[str, Any] = {
     "np": np, "tg": tg, "nn": nn, "optim": optim, "Tensor": Tensor, "losses": losses, "viz": viz, "torch": torch,
-    "io": io, "NeuralClassifier": NeuralClassifier,
+    "io": io, "NeuralClassifier": NeuralClassifier, "scipy": scipy,
     "hidden": np.ma.masked_array([1.0, 2.0], [True, False]),
 }  # fmt: skip
 RNG = np.random.default_rng(0)
@@ -312,6 +313,8 @@ optim.SGD([w], maximize="a") | TypeError | SGD: maximize='a' is of type str; it 
 optim.Adam([w], decoupled_weight_decay="a") | TypeError | Adam: decoupled_weight_decay='a' is of type str
 optim.Adagrad([w], initial_accumulator_value=-1) | ValueError | Adagrad: initial_accumulator_value=-1; it must be
 nn.Dropout(0.5, rng=True) | TypeError | rng=True is of type bool; it needs a seed
+fit(scipy.sparse.csr_array(x)) | TypeError | fit: x is a csr_array; pass x.toarray().
+tg.Predict(nn.Linear(2, 1), scipy.sparse.eye_array(2)) | TypeError | Predict: x is a dia_array; pass x.toarray().
 fit(x, rng=-1) | ValueError | rng=-1; a seed is an integer of at least 0
 tg.Predict(Sums(), (x, x)) | TypeError | The inputs came as one tuple: def forward(self, x): a, b = x
 Sums()({"a": x, "b": x}) | TypeError | The inputs came as one dict: def forward(self, x): a, b = x['a'], x['b']

@@ -21,8 +21,9 @@ MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "-", "#n/a"}
 FILLING = "say missing='mean' ('median', 'most-frequent', 'drop')"  # what to do about a missing cell
 FILLS = ("mean", "median", "most-frequent", "drop")
 CATEGORIES = 20  # default limit of the different texts in a column
-_COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")  # 30,913.44
-_POINTS = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")  # 30.913,44
+_COMMAS = re.compile(r"[+-]?\d{1,3}([,\s]\d{3})+(\.\d*)?")  # 30,913.44 or 30 913.44, also with a no-break space
+_POINTS = re.compile(r"[+-]?(\d{1,3}([.\s]\d{3})+|\d+)(,\d+)?")  # 30.913,44 or 30 913,44
+_SIGN = re.compile(r"^\s*[$€£¥]\s*|\s*[$€£¥%]\s*$")
 
 
 class CellError(ValueError):
@@ -47,13 +48,24 @@ def number(cell: str) -> float | None:
 
 
 def thousands(cell: str) -> float | None:
-    """Return the number that a cell holds with commas between its thousands, such as 30,913.44."""
-    return float(cell.replace(",", "")) if _COMMAS.fullmatch(cell) else number(cell)
+    """Return the number that a cell holds with commas or blanks between its thousands, such as 30,913.44."""
+    return float(re.sub(r"[,\s]", "", cell)) if _COMMAS.fullmatch(cell) else number(cell)
 
 
 def decimal_comma(cell: str) -> float | None:
     """Return the number that a cell holds with a decimal comma, such as 3,5 or 30.913,44."""
-    return float(cell.replace(".", "").replace(",", ".")) if _POINTS.fullmatch(cell) else None
+    return float(re.sub(r"[.\s]", "", cell).replace(",", ".")) if _POINTS.fullmatch(cell) else None
+
+
+def without_sign(cell: str) -> str | None:
+    """Return the number of a cell without its sign of a currency or its %, as a text; None if it has none.
+
+    Example:
+        >>> without_sign("$1,200.50"), without_sign("12 %"), without_sign("12")
+        ('1,200.50', '12', None)
+    """
+    bare = _SIGN.sub("", cell)
+    return bare if bare != cell and (thousands(bare) is not None or decimal_comma(bare) is not None) else None
 
 
 def iso_date(cell: str) -> float | None:
@@ -333,6 +345,12 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
             raise CellError(row, name, f"{cells[row]!r:.80} is not a date written as others of the column are; correct "
                                      "it, delete that line, or leave the column out with features=[...].")  # fmt: skip
     count = Counter(there)
+    signed = [k for k, cell in enumerate(cells) if without_sign(cell)]
+    if signed and all(without_sign(cell) or number(cell) is not None for cell in there):
+        row = signed[0]
+        alone = without_sign(cells[row])
+        raise CellError(row, name, f"{cells[row]!r:.80} and others are numbers with a sign; write them alone, "
+                                 f"{alone!r:.80}, or leave the column out with features=[...].")  # fmt: skip
     if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # mostly numbers
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)
         cell, point = cells[row], cells[row].replace(",", ".", 1)

@@ -32,6 +32,7 @@ from tinygrad_nn.data.columns import (
     columns_of,
     is_missing,
     number,
+    without_sign,
 )
 from tinygrad_nn.data.encode import one_hot
 
@@ -42,7 +43,7 @@ Kind = Literal["auto", "classification", "regression"]
 StrPath = str | os.PathLike[str]
 
 Cells = list[str] | NDArray[np.float64]
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 LARGE = 1_000_000  # characters; a larger table is read by NumPy, if it is plain
 FEW, CHUNK = 1000, 50_000  # rows that decide whether it is plain, and rows that are read at a time
 Progress = Callable[[int, int], None]
@@ -108,13 +109,13 @@ def read_table(
 ) -> Table:
     """Read a CSV file with one column to predict; the others contain numbers, dates, or a few different texts.
 
-    Args: `path` of a file, also gzipped, whose first line names the columns, delimited by `,` `;` or tab; `encoding` of
-    its text, by Python's name; `target` the column to predict; `kind` 'auto' takes a target of numbers as regression
-    and of texts as classification; `features` the columns to learn from, by default all but the target; `missing` the
-    value for a missing cell: 'mean', 'median' or 'most-frequent' of its column, or 'drop' for leaving out its row;
-    `categories` how many different texts a column may hold, each of which becomes a column of 0 and 1; dates become
-    days from 1970. Without `fill` missing cells stay NaN, for `Table.columns` to fill later. `progress(done, total)` is
-    called while a large file is read. Numbers are returned as they are (see `Scaler`).
+    Args: `path` of a file, also gzipped, whose first line names the columns, delimited by `,` `;` `|` or tab;
+    `encoding` of its text, by Python's name; `target` the column to predict; `kind` 'auto' takes a target of numbers
+    as regression and of texts as classification; `features` the columns to learn from, by default all but the target;
+    `missing` the value for a missing cell: 'mean', 'median' or 'most-frequent' of its column, or 'drop' for leaving
+    out its row; `categories` how many different texts a column may hold, each of which becomes a column of 0 and 1;
+    dates become days from 1970. Without `fill` missing cells stay NaN, for `Table.columns` to fill later.
+    `progress(done, total)` is called while a large file is read. Numbers are returned as they are (see `Scaler`).
     Returns: `Table`. The classes are sorted, as numbers if all are numbers.
     Raises: FileNotFoundError, or ValueError that names line, column and cell, and what to change.
 
@@ -141,7 +142,7 @@ def read_table(
     if not features:
         raise ValueError(
             f"{grid.path}: there is no column besides the target {target!r} (columns: {_list_text(grid.header)}); "
-            "a network needs a number to learn from. Add a column, or check that the delimiter is , ; or tab."
+            "a network needs a number to learn from. Add a column, or check that the delimiter is , ; | or tab."
         )
     names, left_out = list(features), tuple[int, ...]()
     if missing == "drop":
@@ -398,6 +399,8 @@ def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
         hint = did_you_mean(missing[0], grid.header, 0.5)
         if all(number(name) is not None for name in grid.header):
             hint = " The first line holds numbers: put a line of column names above it."
+        elif len(grid.header) == 1:
+            hint = " A line is not split at blanks; separate the cells by , ; | or a tab."
         also = f" (nor {_list_text(missing[1:])})" if missing[1:] else ""
         raise ValueError(
             f"{grid.path}: there is no {role} column {missing[0]!r:.80}{also}. It has {_list_text(grid.header)}.{hint}"
@@ -441,6 +444,11 @@ def _target(
             f"{grid.path}: the target {name!r:.80} mixes texts ({cells[row]!r:.80} in line {grid.lines[row]}) and "
             f"numbers ({cells[number_row]!r:.80} in line {grid.lines[number_row]}). Correct one, or say "
             "kind='classification'."
+        )
+    if kind == "auto" and all(map(without_sign, cells)):
+        raise ValueError(
+            f"{grid.path}: {cells[0]!r:.80} and the other targets {name!r:.80} are numbers with a sign; write them "
+            f"alone, {without_sign(cells[0])!r:.80}, or say kind='classification'."
         )
     if kind == "regression" or (kind == "auto" and not texts_at):
         if texts_at:

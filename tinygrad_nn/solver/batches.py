@@ -196,6 +196,9 @@ def as_nested_arrays(call: str, data: Any, name: str) -> Any:
             raise TypeError(f"{call}: {name} is a dict of more than arrays; write np.array(...) around its values.")
     if isinstance(data, Tensor):
         raise TypeError(f"{call}: {name} is a Tensor; training takes plain arrays. Pass its numbers, {name}.data.")
+    for method in ("toarray", "collect"):  # a sparse matrix of SciPy, a LazyFrame of polars
+        if hasattr(type(data), method):
+            raise TypeError(f"{call}: {name} is a {type(data).__name__}; pass {name}.{method}().")
     try:
         array = make(data)
     except ValueError:
