@@ -152,7 +152,7 @@ class Pairing:
     def _in_order(self, returned: list[Any], owners: list[int]) -> dict[int, Any]:
         for k in owners:  # loss, grads: the gradients of a list of parameters
             value = self.all_inputs.values[k]
-            if isinstance(value, (tuple, list)) and [*map(np.size, value)] == [*map(np.size, returned)]:
+            if isinstance(value, (tuple, list)) and [*map(np.shape, value)] == [*map(np.shape, returned)]:
                 return self._of_argument(k, returned)
         arrays = [k for k in owners if _is_array(self.all_inputs.values[k])]
         for targets in (owners, arrays, [k for k in arrays if self.all_inputs.names[k].lower() not in LABELS]):
