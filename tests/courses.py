@@ -613,3 +613,191 @@ class Tanh:
 
     def gradient(self, out_grad: Any, node: Any) -> Any:
         return (out_grad * (1 - node**2),)
+
+
+# -- Other names and layouts that are in use.
+
+
+class Steps:
+    """Other names of the methods, and an update inside the backward, which leaves the input's gradient as it was."""
+
+    def __init__(self, w: Array, b: Array) -> None:
+        self._w, self._b = w, b
+
+    def feed_forward(self, x: Array) -> Array:
+        self.x = x
+        return x @ self._w + self._b
+
+    def back_prop(self, error: Array, learning_rate: float) -> Array:
+        dx = error @ self._w.T
+        self._w -= learning_rate * self.x.T @ error
+        self._b -= learning_rate * error.sum(axis=0)
+        return dx
+
+
+class UpdatesTooEarly(Steps):
+    def back_prop(self, error: Array, learning_rate: float) -> Array:
+        self._w -= learning_rate * self.x.T @ error
+        self._b -= learning_rate * error.sum(axis=0)
+        return error @ self._w.T
+
+
+class OwnRate(Steps):
+    """The rate is the object's own, so the gradients of its parameters are not known."""
+
+    def forward_pass(self, x: Array) -> Array:
+        return self.feed_forward(x)
+
+    def backward_pass(self, error: Array) -> Array:
+        return self.back_prop(error, 0.1)
+
+
+class Three:
+    """The backward takes the input again, and returns the gradients of the parameters after that of the input."""
+
+    def __init__(self, weights: Array, biases: Array) -> None:
+        self.weights, self.biases = weights, biases
+
+    def forward(self, x: Array, keep: float) -> Array:
+        return (x @ self.weights + self.biases) * keep
+
+    def backward(self, x: Array, keep: float, grad_output: Array) -> Any:
+        grad_x = grad_output @ self.weights.T * keep
+        grad_weights = x.T @ grad_output * keep
+        grad_biases = grad_output.sum(axis=0) * keep
+        return grad_x, grad_weights, grad_biases
+
+
+class Lists:
+    """Parameters and gradients in lists of other names; the backward also returns them."""
+
+    def __init__(self, w: list[Array], b: Array) -> None:
+        self.w, self.b = w, b
+
+    def forward(self, data: Array) -> Array:
+        self.hidden = np.tanh(data @ self.w[0])
+        return ((self.hidden @ self.w[1] + self.b) ** 2).sum()
+
+    def backward(self, data: Array) -> Any:
+        d = 2 * (self.hidden @ self.w[1] + self.b)
+        self.dw = [data.T @ ((d @ self.w[1].T) * (1 - self.hidden**2)), self.hidden.T @ d]
+        self.db = d.sum(axis=0)
+        return self.dw, self.db
+
+
+class SquareLoss:
+    def loss(self, y: Array, y_pred: Array) -> Array:
+        return 0.5 * (y - y_pred) ** 2
+
+    def gradient(self, y: Array, y_pred: Array) -> Array:
+        return y_pred - y
+
+
+class SoftPlus:
+    def __call__(self, x: Array) -> Array:
+        return np.log(1 + np.exp(x))
+
+    def gradient(self, x: Array) -> Array:
+        return 1 / (1 + np.exp(-x))
+
+
+def running_forward(x: Array, gamma: Array, cache: Any) -> Any:
+    """A forward whose cache is an input and a result, with a running mean after it."""
+    mean = x.mean(axis=0)
+    running_mean = 0.9 * cache[0] + 0.1 * mean
+    cache = (x - mean, gamma)
+    return gamma * (x - mean), cache, running_mean
+
+
+def running_backward(dout: Array, cache: Any) -> Any:
+    centred, gamma = cache
+    dx = gamma * dout
+    dgamma = (dout * centred).sum(axis=0)
+    return dx - dx.mean(axis=0), dgamma
+
+
+def recurrent(Wx: Array, Wh: Array, x: Array, hprev: Array) -> Any:
+    """The last state is returned after the gradients."""
+    hs = {-1: hprev}
+    loss = 0.0
+    for t in range(len(x)):
+        hs[t] = np.tanh(x[t] @ Wx + hs[t - 1] @ Wh)
+        loss += (hs[t] ** 2).sum()
+    dWx, dWh, dnext = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(hprev)
+    for t in reversed(range(len(x))):
+        draw = (2 * hs[t] + dnext) * (1 - hs[t] ** 2)
+        dWx += x[t].T @ draw
+        dWh += hs[t - 1].T @ draw
+        dnext = draw @ Wh.T
+    return loss, dWx, dWh, hs[len(x) - 1]
+
+
+def recurrent_again(Wx: Array, Wh: Array, x: Array, hprev: Array) -> Any:
+    return recurrent(Wx, Wh, x, hprev)
+
+
+def list_loss(params: list[Array], x: Array) -> Any:
+    """The gradients of a list of parameters, in a list."""
+    W, b = params
+    out = x @ W + b
+    return (out**2).sum(), [2 * x.T @ out, 2 * out.sum(axis=0)]
+
+
+def logistic_forward(X: Array, W: Array, b: Array, Y: Array) -> Any:
+    """A loss, and beside it a value that the backward takes by its name."""
+    P = 1 / (1 + np.exp(-(X @ W + b)))
+    loss = -np.mean(Y * np.log(P + 1e-12) + (1 - Y) * np.log(1 - P + 1e-12))
+    return loss, P
+
+
+def logistic_gradients(X: Array, Y: Array, P: Array) -> Any:
+    dZ = (P - Y) / len(X)
+    dW = X.T @ dZ
+    db = dZ.sum(axis=0)
+    return dW, db
+
+
+def logistic(X: Array, W: Array, b: Array, Y: Array) -> Any:
+    loss, P = logistic_forward(X, W, b, Y)
+    return loss, logistic_gradients(X, Y, P)
+
+
+def scores_forward(q: Array, k: Array, b: Array) -> Any:
+    """Attention weights, which do not depend on the bias of the keys, so that its gradient is rounding only."""
+    s = q @ (k + b).T
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    p = e / e.sum(axis=-1, keepdims=True)
+    return p, (q, k + b, p)
+
+
+def scores_backward(dp: Array, cache: Any) -> Any:
+    q, k, p = cache
+    ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
+    dk = ds.T @ q
+    return ds @ k, dk, dk.sum(axis=0)
+
+
+class Attention:
+    """The forward returns a second result, whose gradient the backward does not take."""
+
+    def __init__(self, w: Array) -> None:
+        self.w = w
+
+    def forward(self, x: Array) -> Any:
+        self.x = x
+        return x @ self.w, np.tanh(x).sum(axis=0)
+
+    def backward(self, error: Array) -> Array:
+        self.w_diff = self.x.T @ error
+        return error @ self.w.T
+
+
+def float32_loss(logits: Array, y: Array) -> Any:
+    """The loss is computed in float32, and returned as a number of Python."""
+    z = logits.astype(np.float32)
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p = p / p.sum(axis=1, keepdims=True)
+    loss = float(-np.mean(np.log(p[np.arange(len(y)), y])))
+    dlogits = p.copy()
+    dlogits[np.arange(len(y)), y] -= 1
+    return loss, dlogits / len(y)

@@ -119,6 +119,13 @@ def test_a_backward_is_called_by_the_names_of_its_parameters() -> None:
     assert called(lambda b, a: (b, a), by_name=True) == (20.0, 10.0)
     assert called(lambda b, out, v, a: (b, out, v, a), by_name=True) == (20.0, "OUT", "G", 10.0)
     assert called(lambda *all: all) == (10.0, 20.0)
+    assert called(lambda b, g: (b, g)) == (20.0, "G")  # only some of them, by name
+    with pytest.raises(ZeroDivisionError) as told:
+        called(lambda a, P: 1 / 0)
+    assert told.value.__notes__ == [
+        ("compare_gradients: manual(a, P) was called with the inputs a, b. If P are values of the forward, return them "
+         "there beside the loss: `return loss, P`.")
+    ]  # fmt: skip
     assert called(lambda a, b, c=7: c) == 7
     assert called(lambda a, out="own", b=3: (a, out, b)) == (10.0, 20.0, 3)
     assert called(lambda a, b, /, g: (a, b, g)) == (10.0, 20.0, "G")

@@ -821,7 +821,7 @@ def test_gradients_are_as_near_as_numbers_can_tell(
         labels=["x"],
         cotangents=[],
         rng=RNG,
-        code=SimpleNamespace(takes_cotangents=False, inputs="inputs"),
+        code=SimpleNamespace(takes_cotangents=False, inputs="inputs", source=None, backward=None),
     )
     bad = whole.is_known.copy()
     assert _explain(asked, [whole], rows, [bad], [right], [whole.error]) == []

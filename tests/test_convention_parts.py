@@ -37,7 +37,7 @@ V, M = np.ones(3), np.ones((2, 3))
     [
         ("dW", ("W", "dW")), ("grad_b", ("b", "grad_b")), ("b_grad", ("b", "b_grad")), ("grads_b", ("b", "grads_b")),
         ("d_x", ("x", "d_x")), ("gradx", ("x", "gradx")), ("nabla_w", ("w", "nabla_w")),
-        ("x_gradient", ("x", "x_gradient")),
+        ("x_gradient", ("x", "x_gradient")), ("x_diff", ("x", "x_diff")),
         ("x.grad", ("x", "x.grad")), ("x_bar", ("x", "x_bar")), ("xgrad", ("x", "xgrad")), ("d", ("d",)),
         ("grad", ("grad",)),
         ("W", ("W",)), ("grad_", ("_", "grad_")), ("dprev_h", ("prev_h", "dprev_h")),
@@ -54,6 +54,23 @@ def test_names_of_caches() -> None:
     ]  # fmt: skip
 
 
+def returns(dW: Any, m: int, hs: Any) -> Any:
+    return -dW / m, hs[-1]
+
+
+def calls(dW: Any) -> Any:
+    return returns(dW, 2, {})
+
+
+def beside(dW: Any) -> Any:
+    return 1.0, returns(dW, 2, {})
+
+
+def assigns(dW: Any) -> Any:
+    grads = returns(dW, 2, {})
+    return 1.0, grads
+
+
 def test_the_names_in_the_last_return_of_a_function() -> None:
     def f(x: Any, self: Any = None, flag: bool = False) -> Any:
         def inner() -> Any:
@@ -68,6 +85,8 @@ def test_the_names_in_the_last_return_of_a_function() -> None:
     assert returned_names(f, 2) == ["x", "inner"]
     assert returned_names(f, 1) == [""]
     assert returned_names(np.exp, 2) == ["", ""]
+    assert returned_names(calls, 2) == ["dW", "hs"]
+    assert returned_names(beside, 2, 1) == returned_names(assigns, 2, 1) == ["dW", "hs"]
     assert [p.name for p in parameters(lambda a, *b, k=1, **d: 0)] == ["a", "k"]
 
 

@@ -72,6 +72,16 @@ RIGHT: dict[str, tuple[Any, Any, Any]] = {
     "cost, cache": (
         c.forward_propagation_n, c.backward_propagation_n,
         lambda r: (normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float), parameters(r, 4, 5, 1, columns=True))),
+    "a cache that is an input": (
+        c.running_forward, c.running_backward, lambda r: (normal(r, 5, 3), normal(r, 3), (normal(r, 3),))),
+    "gradients and a state": (
+        c.recurrent, None, lambda r: (normal(r, 3, 4), normal(r, 4, 4), normal(r, 5, 2, 3), normal(r, 2, 4))),
+    "gradients and a state, of another function": (
+        c.recurrent_again, None, lambda r: (normal(r, 3, 4), normal(r, 4, 4), normal(r, 5, 2, 3), normal(r, 2, 4))),
+    "no effect of a bias": (
+        c.scores_forward, c.scores_backward, lambda r: (normal(r, 5, 4), normal(r, 6, 4), normal(r, 4))),
+    "a list of gradients": (c.list_loss, None, lambda r: ([normal(r, 3, 2), normal(r, 2)], normal(r, 5, 3))),
+    "float32 inside": (c.float32_loss, None, lambda r: (normal(r, 5, 4), r.integers(0, 4, 5))),
     "cost, result, list of caches": (
         c.layers_forward, c.layers_backward,
         lambda r: (normal(r, 4, 6), r.integers(0, 2, (1, 6)).astype(float), parameters(r, 4, 5, 1, columns=True))),
@@ -93,6 +103,14 @@ OBJECTS: dict[str, Any] = {
     "loss, grads of an object": lambda r: (
         c.TwoLayerNet(parameters(r, 4, 5, 3)), (normal(r, 6, 4), r.integers(0, 3, 6))),
     "loss and gradient": lambda r: (c.Net(normal(r, 4, 3)), (normal(r, 5, 4), normal(r, 5, 3))),
+    "feed_forward and back_prop": lambda r: (c.Steps(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4)),
+    "forward_pass and backward_pass": lambda r: (c.OwnRate(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4)),
+    "gradients of parameters returned": lambda r: (c.Three(normal(r, 4, 3), normal(r, 3)), (normal(r, 5, 4), 0.5)),
+    "lists of parameters": lambda r: (
+        c.Lists([normal(r, 4, 3), normal(r, 3, 2)], normal(r, 2)), normal(r, 5, 4)),
+    "a loss whose labels come first": lambda r: (c.SquareLoss(), (normal(r, 5, 4), normal(r, 5, 4))),
+    "a second result": lambda r: (c.Attention(normal(r, 4, 3)), normal(r, 5, 4)),
+    "__call__ and gradient": lambda r: (c.SoftPlus(), normal(r, 5, 4)),
     "minitorch": lambda r: (c.Mul, (float(normal(r)), float(normal(r)))),
     "minitorch, bare": lambda r: (c.Log, float(r.uniform(1, 2))),
     "autograd.Function": lambda r: (c.LinearFunction, (normal(r, 5, 4), normal(r, 3, 4), normal(r, 3), 0.5)),
@@ -117,7 +135,9 @@ def test_right_objects_are_taken_as_they_are(name: str) -> None:
 
 def test_parameters_of_objects_are_rows() -> None:
     names = {name: [row.name for row in compare_gradients(*OBJECTS[name](np.random.default_rng(0))).rows]
-             for name in ("affine", "layers", "left in attributes", "a step", "p.data, p.grad", "loss, grads")}
+             for name in ("affine", "layers", "left in attributes", "a step", "p.data, p.grad", "loss, grads",
+                          "feed_forward and back_prop", "gradients of parameters returned", "lists of parameters",
+                          "a loss whose labels come first", "a second result")}
     assert names == {
         "affine": ["x", "W", "b"],
         "layers": ["x", "layers[0].W", "layers[0].b", "layers[2].params[0]"],
@@ -125,6 +145,11 @@ def test_parameters_of_objects_are_rows() -> None:
         "a step": ["input", "weights", "bias"],
         "p.data, p.grad": ["x", "weight.data", "bias.data"],
         "loss, grads": [f"params['{n}']" for n in ("W1", "b1", "W2", "b2")],
+        "feed_forward and back_prop": ["x", "_w", "_b"],
+        "gradients of parameters returned": ["x", "weights", "biases"],
+        "lists of parameters": ["b", "w[0]", "w[1]"],
+        "a loss whose labels come first": ["y_pred"],
+        "a second result": ["x", "w"],
     }  # fmt: skip
 
 
@@ -139,6 +164,59 @@ def test_an_object_that_was_used_before_is_left_unchanged() -> None:
         assert report.ok
     assert layer.x is x
     assert np.array_equal(layer.dW, before)
+
+
+@pytest.mark.parametrize(
+    ("layer", "ok", "note"),
+    [(c.UpdatesTooEarly, False, "What back_prop returns depends on its learning rate, so it updates a parameter that"),
+     (c.OwnRate, True, "backward_pass changes _w, _b, whose gradients it does not tell: store them, such as self.d_w")],
+)  # fmt: skip
+def test_the_note_tells_what_an_update_inside_the_backward_does(layer: Any, ok: bool, note: str) -> None:
+    r = np.random.default_rng(0)
+    report = compare_gradients(layer(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4))
+    assert (report.ok, note in " ".join(report.notes)) == (ok, True), str(report)
+
+
+@pytest.mark.parametrize(("f", "manual"), [(c.logistic_forward, c.logistic_gradients), (c.logistic, None)])
+def test_a_constant_that_avoids_log_of_zero_is_no_mistake(f: Any, manual: Any) -> None:
+    r = np.random.default_rng(0)
+    inputs = normal(r, 6, 4), normal(r, 4, 1), np.zeros((1, 1)), r.integers(0, 2, (6, 1)).astype(float)
+    report = compare_gradients(f, inputs, manual=manual)
+    assert report.ok, str(report)
+    assert report.kinds == ("convention",)
+    assert [d.where for d in report.diagnoses] == ["W, b"]
+    assert "a constant such as 1e-12, which avoids log(0)" in report.diagnoses[0].text
+
+
+def test_a_mistake_is_found_in_a_loss_that_is_computed_in_float32() -> None:
+    def doubled(logits: Array, y: Array) -> Any:
+        loss, dlogits = c.float32_loss(logits, y)
+        return loss, 2 * dlogits
+
+    report = compare_gradients(doubled, RIGHT["float32 inside"][2](np.random.default_rng(0)))
+    assert (report.kinds, report.diagnoses[0].factor) == (("scale",), "2"), str(report)
+
+
+def test_a_length_is_not_mended_by_a_sum() -> None:
+    def backward(dZ: Array, cache: Any) -> Any:
+        A, W, _ = cache
+        m = A.shape[1]
+        return W.T @ dZ, 1 / m * (dZ @ A.T), 1 / m * dZ.sum(axis=1, keepdims=True)
+
+    report = compare_gradients(c.linear_forward, at("columns"), manual=backward)
+    assert report.kinds == ("scale",)
+    assert not any(".shape" in sentence for d in report.diagnoses for sentence in d.evidence if "write" in sentence)
+
+
+def test_an_axis_that_was_dropped_hides_no_mistake() -> None:
+    r = np.random.default_rng(0)
+
+    def wrong(X: Array, Y: Array, P: Array) -> Any:
+        dW, db = c.logistic_gradients(X, Y, P)
+        return -dW, -db
+
+    inputs = normal(r, 6, 4), normal(r, 4, 1), np.zeros((1, 1)), r.integers(0, 2, (6, 1)).astype(float)
+    assert compare_gradients(c.logistic_forward, inputs, manual=wrong).kinds == ("sign",)
 
 
 class Forgot(c.Affine):
@@ -297,6 +375,19 @@ class OnlyForward:
         return 2 * x
 
 
+def with_globals(x: Array, hprev: Array) -> Any:
+    loss, dWx, dWh, hs = c.recurrent(np.ones((3, 4)), np.ones((4, 4)), x, hprev)
+    return loss, dWx, dWh, hs
+
+
+class OtherNames:
+    def run(self, x: Array) -> Array:
+        return 2 * x
+
+    def run_back(self, g: Array) -> Array:
+        return 2 * g
+
+
 class OneOfTwo:
     @staticmethod
     def forward(ctx: Any, a: Array, b: Array) -> Array:
@@ -325,6 +416,12 @@ UNFIT: dict[str, tuple[Any, Any, Any, str]] = {
         "gave 2 gradients; it needs a gradient for each of x, w, b"),
     "a class": (c.Affine, np.ones((4, 3)), None, r"Pass an object instead of the class: compare_gradients\(Affine"),
     "no backward": (OnlyForward(), np.ones(3), None, "OnlyForward has no backward"),
+    "other names of methods": (
+        OtherNames(), np.ones(3), None,
+        r"OtherNames has no forward and backward. If its methods have other names, pass both: compare_gradients\(obj"),
+    "global parameters": (
+        with_globals, (np.ones((2, 1, 3)), np.ones((1, 4))), None,
+        "it has dWh, dWx, hs; .*make these variables parameters"),
     "another argument": (
         Masked(np.ones((4, 3)), np.ones(3)), np.ones((5, 4)), None,
         "has a parameter 'mask', for which there is no value"),

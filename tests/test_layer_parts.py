@@ -1,5 +1,6 @@
 """The parts of the search for mistakes in layers: factors, penalties, masks, and the sentences made of them."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -600,7 +601,9 @@ def test_notes_on_a_batch() -> None:
 def test_the_loss_that_was_returned(loss: float, lam: float, dtype: str, told: bool, without: bool) -> None:
     """The penalty of one weight that is 1 is lam/2."""
     text = notes(loss, lam=lam, dtype=np.dtype(dtype))
-    assert ("is not the loss of this batch, 2." in text) is told
+    assert ("is not the loss of this batch, 2" in text) is told
+    printed = re.findall(r"returned, (\S+), is not the loss of this batch, (\S+)\.(?: |$)", text)
+    assert [a != b for a, b in printed] == [True] * told  # two numbers that differ do not look alike
     assert ("That is the loss without its penalty." in text) is without
 
 

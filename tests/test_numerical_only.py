@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import compare_gradients
-from tinygrad_nn.compare.conventions.reasons import EDIT, WRITES, _edit_advice, _obstacle_clauses
+from tinygrad_nn.compare.conventions.reasons import EDIT, EDIT_MASK, WRITES, _edit_advice, _obstacle_clauses
 from tinygrad_nn.compare.numerical.full_gradients import DIRECTIONS, FEW, differentiate_inputs, one_side, rounding_of
 from tinygrad_nn.gradcheck.numerical import Line
 
@@ -244,6 +244,10 @@ def test_the_edit_is_given_if_only_writing_into_an_array_prevents_tracing() -> N
     )
     assert _edit_advice(writes.__code__, "out[1:] += x") == EDIT.format(out="out", index="1:", method="add")
     assert _edit_advice(writes.__code__, "self.out[0] -= x") == EDIT.format(out="self.out", index="0", method="set")
+    nested = EDIT.format(out="d", index="np.argmax(t[0])", method="set")
+    assert _edit_advice(writes.__code__, "d[np.argmax(t[0])] -= 1") == nested
+    masked = EDIT_MASK.format(out="h", index="h < 0")
+    assert _edit_advice(writes.__code__, "h[h < 0] = 0") == masked
     assert _edit_advice(writes.__code__, "out += x") == ""
     assert _edit_advice(writes.__code__, "f(x)") == ""
     assert _edit_advice(more.__code__, "out[0] = x[0]") == ""

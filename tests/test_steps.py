@@ -463,6 +463,34 @@ def test_a_statement_of_several_lines_is_shown_on_one_without_comments(line: str
     assert start == f"Line 8: write {right}"
 
 
+def logistic(X: Any, W: Any, Y: Any) -> Any:
+    z = X @ W
+    p = 1 / (1 + np.exp(-z))
+    return -np.mean(Y * np.log(p + 1e-8) + (1 - Y) * np.log(1 - p + 1e-8))
+
+
+def logistic_that_writes(X: Any, W: Any, Y: Any) -> Any:
+    z = np.zeros((len(X), 1))
+    z[:] = X @ W
+    p = 1 / (1 + np.exp(-z))
+    return -np.mean(Y * np.log(p + 1e-8) + (1 - Y) * np.log(1 - p + 1e-8))
+
+
+def logistic_backward(X: Any, Y: Any, p: Any) -> Any:
+    dz = (p - Y) / len(X)
+    dW = X.T @ dz
+    return dW
+
+
+@pytest.mark.parametrize("f", [logistic, logistic_that_writes])
+def test_a_constant_that_avoids_log_of_zero_makes_no_step_wrong(f: Any) -> None:
+    inputs = RNG.normal(size=(6, 4)), RNG.normal(size=(4, 1)), RNG.integers(0, 2, (6, 1)).astype(float)
+    report = compare_steps(f, logistic_backward, inputs)
+    assert [step.verdict for step in report.steps] == ["ok", "ok"], str(report)
+    report = compare_steps(f, changed(logistic_backward, "dW = X.T @ dz", "dW = X.T @ dz / 6"), inputs)
+    assert [step.verdict for step in report.steps] == ["ok", "WRONG"], str(report)
+
+
 def test_a_form_feed_ends_no_line() -> None:
     backward = "\x0cdef backward(x, y):\n    dy = np.ones_like(y)\n    dx = x * dy\n    return dx\n"
     forward, backward = both_of(f"{FORWARD}\x0c\n{backward}")

@@ -48,7 +48,8 @@ def compare_gradients(
         >>> report.ok, report.diagnoses[0].kind, report.diagnoses[0].factor
         (False, 'scale', '1/2')
     """
-    if not isinstance(model, (Layer, list, tuple)) and (callable(model) or is_code(model)):
+    is_other = not isinstance(model, (Layer, list, tuple))
+    if is_other and (callable(model) or is_code(model)):
         inputs = data[0] if len(data) == 1 else named.pop("inputs", None) if not data else None
         if len(data) > 1 or inputs is None or named or solver is not None:
             whole = "compare_gradients(model, x, y, solver=solver) takes a list of Layers, not a Module. "
@@ -57,10 +58,15 @@ def compare_gradients(
                 "one tuple, dict or array, and manual=: compare_gradients(f, (x, W), manual=backward)."
             )
         return compare_function(model, inputs, manual=manual, rng=rng)
-    if not isinstance(model, (Layer, list, tuple)) and any(hasattr(model, n) for n in ("forward", "compute")):
+    if is_other and any(hasattr(model, n) for n in ("forward", "compute")):
         raise TypeError(
             f"compare_gradients: {type(model).__name__} has no backward. An object needs forward(x), which returns the "
             "result, and backward(dout), which returns dx and sets self.dW; or give manual=, and model.forward first."
+        )
+    if is_other:
+        raise TypeError(
+            f"compare_gradients: {type(model).__name__} has no forward and backward. If its methods have other names, "
+            "pass both: compare_gradients(obj.run, x, manual=obj.run_back)."
         )
     pair = (*data, *(named.pop(name) for name in ("x", "y")[len(data) :] if name in named))
     if len(pair) != 2 or named:

@@ -194,15 +194,28 @@ class Line:
         """Evaluate f, which takes the leaves and returns a list of arrays, twice at the leaves."""
         self.f, self.leaves = f, list(leaves)
         self.outs = [np.asarray(out) for out in f(*self.leaves)]
-        again = [np.asarray(out) for out in f(*self.leaves)]
-        same = (np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(self.outs, again, strict=True))
-        self.steady = all(same)
+        self.steady = same_arrays(self.outs, [np.asarray(out) for out in f(*self.leaves)])
         self.doubts = [np.zeros(out.shape) for out in self.outs]  # errors of the values beyond their last digit
+        self.eps = max((float(np.finfo(out.dtype).eps) for out in self.outs if out.dtype.kind in "fc"), default=0.0)
+        if self.eps == EPS and self.steady and any(map(self._is_cast, range(len(self.leaves)))):
+            self.eps = float(np.finfo(np.float32).eps)
+
+    def _is_cast(self, i: int) -> bool:
+        """Tell whether f rounds leaf i to float32 and returns float64, such as ``float(loss)``."""
+        x = np.asarray(self.leaves[i])
+        if x.dtype != np.float64 or not x.size:
+            return False
+        moved = x * (1 + 1e-5 * np.random.default_rng(0).uniform(0.5, 1.0, x.shape))  # no float32 numbers any more
+        try:
+            exact, rounded = ([np.asarray(out) for out in self.f(*self.leaves[:i], v, *self.leaves[i + 1 :])]
+                              for v in (moved, np.float64(np.float32(moved))))  # fmt: skip
+        except Exception:  # user code may raise anything for inputs that it was not made for
+            return False
+        return same_arrays(exact, rounded) and not same_arrays(exact, self.outs)
 
     def noise(self, cotangents: Sequence[Any]) -> float:
         """Return the rounding error of the sum of cotangent times result."""
-        eps = max((np.finfo(out.dtype).eps for out in self.outs if out.dtype.kind in "fc"), default=0.0)
-        return sum(float((np.abs(c) * (float(eps) * np.abs(out) + doubt)).sum())
+        return sum(float((np.abs(c) * (self.eps * np.abs(out) + doubt)).sum())
                    for c, out, doubt in zip(cotangents, self.outs, self.doubts, strict=True))  # fmt: skip
 
     def along(self, direction: dict[int, Any], cotangents: Sequence[Any], complex_step: bool | None) -> Estimate:
@@ -216,7 +229,6 @@ class Line:
         def phi(t: float) -> float:
             return sum(inner_product(c, out) for c, out in zip(cotangents, at(t), strict=True))
 
-        eps = max((np.finfo(out.dtype).eps for out in self.outs if out.dtype.kind in "fc"), default=0.0)
         noise = self.noise(cotangents)
         with np.errstate(all="ignore"):
             found = derivative(phi, noise)
@@ -225,7 +237,7 @@ class Line:
             exact = _complex_step(at, cotangents)
         agrees = exact is not None and abs(exact - found.value) <= SAFETY * found.error + 1e-6 * abs(exact)
         if exact is not None and agrees and math.isfinite(exact):
-            error = float(eps) * (abs(exact) + noise / float(eps or 1))
+            error = self.eps * (abs(exact) + noise / (self.eps or 1))
             if not _is_analytic(at, phi, cotangents, exact, noise):
                 error = max(error, found.error, abs(exact - found.value))
             return Estimate(exact, error, found.kink, "complex step")
@@ -235,6 +247,11 @@ class Line:
                 "is not analytic here. Use complex_step=False."
             )
         return found
+
+
+def same_arrays(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Tell whether two lists of arrays are equal; NaN equals NaN."""
+    return all(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(some, others, strict=True))
 
 
 def _is_analytic(

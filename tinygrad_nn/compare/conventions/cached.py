@@ -19,6 +19,8 @@ from .signatures import describe_value, is_cache, parameters, returned_names
 
 Array = np.ndarray[Any, Any]
 
+MOST = 6  # values that a forward returns, at most, where the names of some are looked for
+
 
 class ReturnLayout(NamedTuple):
     """How to use what a forward returned: how many results come first, the names of all values, and the slots."""
@@ -30,9 +32,10 @@ class ReturnLayout(NamedTuple):
     def split(self, value: Any) -> tuple[list[Any], Any]:
         """Split what the forward returned into the list of results and the cache."""
         passed_results = {k for _, kind, k in self.slots if kind == "result"}
+        named = [n for n, kind, _ in self.slots if kind == "cache" and n in self.names]
         rest = [v for k, v in enumerate(value) if k >= self.results and k not in passed_results]
-        if (self.names[-1], "cache", 0) in self.slots:  # the backward takes the last value by its name
-            rest = [value[-1]]
+        if named:
+            rest = [value[self.names.index(named[0])]]
         return list(value[: self.results]), rest[0] if len(rest) == 1 else tuple(rest)
 
 
@@ -45,7 +48,10 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
     if not callable(manual):
         return None
     names = [p.name for p in parameters(manual)]
-    if not any(is_cache(n) and n not in inputs.names for n in names) and not _has_unnamed_cache(manual, inputs):
+    is_other = any(n not in inputs.names for n in names)  # then a cache may be an input and a result as well
+    returned = [n for k in range(2, MOST + 1) for n in returned_names(f, k)] if is_other else []
+    has_cache = any(is_cache(n) and (n not in inputs.names or n in returned) for n in names)
+    if not has_cache and not _takes_results(f, manual, inputs) and not _has_unnamed_cache(manual, inputs):
         return None
     leaves = [inputs.leaves[i] for i in inputs.float_indices]
     with same_draws():
@@ -85,6 +91,15 @@ def read_cached(f: Callable[..., Any], inputs: Inputs, manual: Any) -> Code | No
     return Code(getattr(f, "__name__", "forward"), inputs, run, back, takes_cotangents, f, manual, notes=(note,))
 
 
+def _takes_results(f: Any, manual: Any, inputs: Inputs) -> bool:
+    """Tell whether a backward takes only inputs, and values that the forward returns beside a loss."""
+    needed = [p.name for p in parameters(manual) if p.default is p.empty]
+    counts = [k for k in range(2, MOST + 1) if any(returned_names(f, k))]
+    returned = returned_names(f, counts[0])[1:] if len(counts) == 1 else []
+    is_known = all((n in returned or n in inputs.names) and not is_cache(n) for n in needed)
+    return is_known and any(n in returned for n in needed)
+
+
 def _has_unnamed_cache(manual: Any, inputs: Inputs) -> bool:
     """Tell whether a backward has two required parameters, none named as an input, and the first as a gradient."""
     needed = [p.name for p in parameters(manual) if p.default is p.empty]
@@ -96,7 +111,8 @@ def _has_unnamed_cache(manual: Any, inputs: Inputs) -> bool:
 def _find_layout(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> ReturnLayout:
     """Find what each parameter of the backward takes; raise TypeError if the forward's results do not fit."""
     returned = returned_names(f, len(value))
-    slots, cotangent_names = _slots(manual, inputs, returned, len(value))
+    count = len(value) + _takes_results(f, manual, inputs)  # the last value is a result as well if there is no cache
+    slots, cotangent_names = _slots(manual, inputs, returned, count)
     results = len(cotangent_names) or 1
     _check_fit(f, value, slots, cotangent_names, results)
     return ReturnLayout(results, returned, slots)
@@ -110,7 +126,7 @@ def _slots(
     slots: list[tuple[str, str, int]] = []
     for p in parameters(manual):
         n = p.name
-        if n in inputs.names and n not in COTANGENTS:
+        if n in inputs.names and n not in COTANGENTS and not (is_cache(n) and n in returned):
             slots.append((n, "input", 0))
         elif n in returned and returned.index(n) < count - 1 and not is_cache(n):
             slots.append((n, "result", returned.index(n)))

@@ -15,15 +15,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...gradcheck.numerical import is_float
+from ...tree import flatten
+from ..behaviour import same_results
 from ..function.calling import COTANGENTS, Inputs, inputs_in_order, make_inputs
 from .code import Code, same_draws
-from .signatures import instance_of, names_for_gradient, parameters
+from .returned import LABELS
+from .signatures import instance_of, is_gradient_name, names_for_gradient, parameters, returned_names
 from .value_with_gradients import besides_value, value_position
 
 Array = np.ndarray[Any, Any]
 Path = tuple[Any, ...]
 
-PAIRS = (("forward", "backward"), ("__call__", "backward"), ("loss", "gradient"))
+FORWARDS = ("forward", "__call__", "forward_pass", "feed_forward", "feedforward", "forward_prop", "forward_propagation",
+            "fprop")  # fmt: skip
+BACKWARDS = ("backward", "backward_pass", "back_prop", "backprop", "backward_prop", "backpropagation",
+             "back_propagation", "backward_propagation", "bprop")  # fmt: skip
+PAIRS = (*((f, b) for b in BACKWARDS for f in FORWARDS),
+         ("loss", "gradient"), ("loss", "grad"), ("__call__", "gradient"))  # fmt: skip
 PARAMS = ("params", "parameters", "weights", "param", "theta", "variables", "_params", "_parameters")
 GRADS = ("grads", "gradients", "grad", "dparams", "d_params", "dweights", "param_grads", "_grads", "gradient")
 RESULTS = ("output", "out", "outputs", "loss", "y", "a", "z")
@@ -37,13 +45,16 @@ class ObjectLayout(NamedTuple):
     """How an object is run: its two methods, and the paths to each parameter and to its gradient.
 
     A gradient path of () means that the backward updates the parameter itself. If `backward` is "", the method
-    `forward` returns a loss together with the gradients.
+    `forward` returns a loss together with the gradients. `changed` names arrays that the backward changes, and whose
+    gradients are not known. If `first_only`, the backward takes the gradient of the first of several results.
     """
 
     forward: str
     backward: str
     parameters: dict[str, Path]
     gradients: dict[str, Path]
+    changed: tuple[str, ...] = ()
+    first_only: bool = False
 
 
 def methods(f: Any) -> tuple[str, str] | None:
@@ -56,7 +67,8 @@ def methods(f: Any) -> tuple[str, str] | None:
         return None if isinstance(f.__self__, type) else (f.__name__, "")
     if inspect.isroutine(f) or inspect.ismodule(f) or isinstance(f, (list, tuple, dict)):
         return None
-    names = next((pair for pair in PAIRS if all(callable(getattr(cls, name, None)) for name in pair)), None)
+    own = {name for c in cls.__mro__ for name in vars(c)}  # getattr would find the __call__ of type
+    names = next((p for p in PAIRS if own.issuperset(p) and all(callable(getattr(cls, name)) for name in p)), None)
     has_loss_only = not callable(f) and callable(getattr(cls, "loss", None))  # `loss` returns its gradients as well
     return names or (("loss", "") if has_loss_only else None)
 
@@ -74,7 +86,13 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
     backward = backward or backward_name
     data = inputs_in_order(getattr(obj, forward), user_inputs)
     candidates = dict(_arrays(obj, (), set()))
-    layout = _find_parameters(obj, ObjectLayout(forward, backward, {}, {}), data, candidates)
+    layout = ObjectLayout(forward, backward, {}, {})
+    try:
+        layout = _find_parameters(obj, layout, data, candidates)
+    except (TypeError, ValueError, AttributeError):
+        if not isinstance(_forward(copy.deepcopy(obj), layout, data.with_leaves(_leaves(data))), tuple):
+            raise
+        layout = _find_parameters(obj, layout._replace(first_only=True), data, candidates)
     values = [*data.values, *(candidates[path].copy() for path in layout.parameters.values())]
     inputs = make_inputs([*data.names, *layout.parameters], values)
     if not inputs.float_indices:
@@ -114,10 +132,30 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
         "No array of its own has a gradient afterwards.")  # fmt: skip
     note += f"{', '.join(places_text)}." if places_text else (
         "what the backward subtracts, over the learning rate." if layout.parameters else "")  # fmt: skip
+    note += f" Only the first of the results is compared, whose gradient {backward} takes." * layout.first_only
+    note += _update_note(obj, layout, data, takes_cotangents)
+    if layout.changed:
+        note += (f" {backward} changes {', '.join(layout.changed)}, whose gradients it does not tell: store them, such "
+                 f"as self.d{layout.changed[0]}, to compare them.")  # fmt: skip
     without_gradient = _without_gradient(candidates, layout)
     note += f" No gradient of {', '.join(without_gradient)} was found after the backward." if without_gradient else ""
     return Code(type(obj).__name__, inputs, run, back, takes_cotangents, getattr(type(obj), forward), notes=(note,),
                 allows_missing=True)  # fmt: skip
+
+
+def _update_note(obj: Any, layout: ObjectLayout, data: Inputs, takes_cotangents: bool) -> str:
+    """Return a sentence if what a backward returns depends on its learning rate: it updates too early; else ""."""
+    if () not in layout.gradients.values():
+        return ""
+    returned = []
+    for rate in (RATE, 0.0):
+        twin, values = copy.deepcopy(obj), data.with_leaves(_leaves(data))
+        g = _ones(_forward(twin, layout, values))
+        returned.append(_backward(twin, layout, dict(zip(data.names, values, strict=True)), g, takes_cotangents, rate))
+    if same_results(*([np.asarray(x) for x in flatten(part)[0] if is_float(x)] for part in returned)):
+        return ""
+    return (f" What {layout.backward} returns depends on its learning rate, so it updates a parameter that it uses "
+            "afterwards. Compute all gradients before the update.")  # fmt: skip
 
 
 def has_parameters(method: Any, user_inputs: Any) -> bool:
@@ -202,7 +240,7 @@ def _forward(twin: Any, layout: ObjectLayout, values: Sequence[Any]) -> Any:
                 f"{', '.join(RESULTS)}. It must return its result."
             )
         out = getattr(twin, name)
-    return out
+    return out[0] if layout.first_only else out
 
 
 def _takes_cotangent(obj: Any, layout: ObjectLayout, data: Inputs) -> bool:
@@ -226,8 +264,9 @@ def _leaves(data: Inputs) -> list[Array]:
 
 
 def _backward(
-    twin: Any, layout: ObjectLayout, inputs_by_name: Mapping[str, Any], g: Any, takes_cotangents: bool
-) -> Any:
+    twin: Any, layout: ObjectLayout, inputs_by_name: Mapping[str, Any], g: Any, takes_cotangents: bool,
+    rate: float = RATE,
+) -> Any:  # fmt: skip
     """Call the backward, with arguments chosen by parameter name: inputs, a learning rate, the cotangent."""
     if not layout.backward:
         with same_draws():
@@ -238,7 +277,7 @@ def _backward(
         if p.name in inputs_by_name and p.name not in COTANGENTS:
             kwargs[p.name] = inputs_by_name[p.name]
         elif p.name in RATES:
-            kwargs[p.name] = RATE
+            kwargs[p.name] = rate
         elif takes_cotangents and g is not None:
             kwargs[p.name], g = g, None
         elif p.default is p.empty:
@@ -247,7 +286,21 @@ def _backward(
                 f"there is no value: it can take the gradient of the result, and inputs of {layout.forward} by name "
                 f"({', '.join(inputs_by_name)}). Give it a default, or set it on the object."
             )
-    return getattr(twin, layout.backward)(**kwargs)
+    backward = getattr(twin, layout.backward)
+    return _named(twin, backward(**kwargs), backward, inputs_by_name)
+
+
+def _named(twin: Any, returned: Any, backward: Any, inputs: Mapping[str, Any]) -> Any:
+    """Return a tuple such as ``dx, dW, db`` as a dict, if some of these names belong to arrays of the object."""
+    names = returned_names(backward, len(returned)) if isinstance(returned, tuple) else []
+    owners = [names_for_gradient(name)[0] for name in names]
+    if not any(is_gradient_name(n) and o not in inputs and _owns(twin, o) for n, o in zip(names, owners, strict=True)):
+        return returned
+    return {o if o in inputs else n: r for n, o, r in zip(names, owners, returned, strict=True)}
+
+
+def _owns(twin: Any, name: str) -> bool:
+    return any(str(key).removeprefix(".") == name and isinstance(part, np.ndarray) for key, part in _parts(twin))
 
 
 def _input_gradients(returned: Any, twin: Any, names: Sequence[str], data: Inputs) -> dict[str, Any]:
@@ -256,10 +309,14 @@ def _input_gradients(returned: Any, twin: Any, names: Sequence[str], data: Input
     if isinstance(returned, Mapping):
         return {key: value for key, value in returned.items() if key in differentiated}
     if isinstance(returned, (tuple, list)):
+        own = {id(part) for key, part in _parts(twin) if is_gradient_name(str(key).removeprefix(".").lstrip("_"))}
+        if returned and all(id(r) in own for r in returned):  # gradients of parameters, which are attributes too
+            return {}
         gradient_names = names if len(returned) == len(names) else differentiated
         return {n: r for n, r in zip(gradient_names, returned, strict=False) if n in differentiated and r is not None}
     if returned is not None:
-        return {differentiated[0]: returned} if differentiated else {}
+        no_labels = [n for n in differentiated if n.lower() not in LABELS]
+        return {(no_labels or differentiated)[0]: returned} if differentiated else {}
     gradients = {}
     for key, part in _parts(twin):
         candidate_names = names_for_gradient(key[1:])
@@ -292,24 +349,25 @@ def _find_parameters(obj: Any, layout: ObjectLayout, data: Inputs, candidates: M
     out = _forward(twin, layout, values)
     unreplaced = {path: x for path, x in candidates.items() if _value_or_none(twin, path) is before[path]}
     takes_cotangents = _takes_cotangent(obj, layout, data)
+    after_forward = {path: np.array(_value_or_none(twin, path)) for path in unreplaced}
     with np.errstate(all="ignore"):
         returned = _backward(twin, layout, dict(zip(data.names, values, strict=True)), _ones(out), takes_cotangents)
     has_rate = layout.backward and any(p.name in RATES for p in parameters(getattr(twin, layout.backward)))
     parameter_paths: dict[str, Path] = {}
     gradient_paths: dict[str, Path] = {}
-    for path, x in unreplaced.items():
+    changed = []
+    for path in unreplaced:
         place = _in_returned(returned, path) or _gradient_path(twin, path)
         current = _value_or_none(twin, path)
-        if (
-            place is None
-            and has_rate
-            and not (current is not None and np.array_equal(current, x))
-            and not _is_gradient(path)
-        ):
+        is_changed = current is None or not np.array_equal(current, after_forward[path])
+        is_changed &= not _is_gradient(path)
+        if place is None and is_changed and has_rate:
             place = ()
         if place is not None:
             parameter_paths[_label(path)], gradient_paths[_label(path)] = path, place
-    return layout._replace(parameters=parameter_paths, gradients=gradient_paths)
+        elif is_changed and "opt" not in _label(path):
+            changed.append(_label(path))
+    return layout._replace(parameters=parameter_paths, gradients=gradient_paths, changed=tuple(changed))
 
 
 def _ones(out: Any) -> Any:
@@ -328,7 +386,7 @@ def _value_or_none(twin: Any, path: Path) -> Any:
 
 def _is_gradient(path: Path) -> bool:
     names = [str(key).removeprefix(".") for key in path]
-    return any(name in GRADS for name in names[:-1]) or len(names_for_gradient(names[-1])) > 1
+    return any(name in GRADS for name in names[:-1]) or is_gradient_name(names[-1])
 
 
 def _in_returned(returned: Any, path: Path) -> Path | None:
@@ -355,7 +413,11 @@ def _gradient_path(twin: Any, path: Path) -> Path | None:
                 tried.append((*above, other))
         if bare in ("data", "value", "val"):
             tried += [(*above, other) for other in beside if str(other) in (".grad", ".gradient")]
-    if above and str(above[-1]).removeprefix(".") in PARAMS:
+    container = str(above[-1]).removeprefix(".").lstrip("_") if above else ""
+    tried += [(*above[:-1], k, key) for k, part in (_parts(_value_at(twin, tuple(above[:-1]))) if above else ())
+              if is_gradient_name(n := str(k).removeprefix(".").lstrip("_")) and names_for_gradient(n)[0] == container
+              and key in dict(_parts(part))]  # fmt: skip
+    if container in PARAMS:
         for k, part in _parts(_value_at(twin, tuple(above[:-1]))):
             if str(k).removeprefix(".") in GRADS:
                 names = [key, f"d{key}", f"d_{key}", f"grad_{key}"] if isinstance(key, str) else [key]
@@ -371,5 +433,5 @@ def _gradient_path(twin: Any, path: Path) -> Path | None:
 def _without_gradient(candidates: Mapping[Path, Array], way: ObjectLayout) -> list[str]:
     """Return the labels of arrays in a container named as parameters that have no gradient after a run."""
     return [_label(p) for p in candidates if any(str(k).removeprefix(".") in PARAMS for k in p[:-1])
-            and _label(p) not in way.parameters and not any(candidates[p] is candidates[q]
+            and _label(p) not in way.parameters and not _is_gradient(p) and not any(candidates[p] is candidates[q]
                                                             for q in way.parameters.values())]  # fmt: skip

@@ -21,6 +21,10 @@ EDIT = (
     "make a new Tensor at each step, {out} = {out}.at[{index}].{method}(...), where {out} begins as "
     "tinygrad_nn.Tensor(np.zeros(...)): then the report can name the operation of the mistake."
 )
+EDIT_MASK = (
+    "Only writing into arrays prevents a graph. Write {out} = np.where({index}, ..., {out}): then the report can name "
+    "the operation of the mistake."
+)
 
 
 class Reason(NamedTuple):
@@ -165,4 +169,7 @@ def _edit_advice(code: CodeType, text: str) -> str:
     if not isinstance(target, ast.Subscript):
         return ""
     method = "add" if isinstance(node, ast.AugAssign) and isinstance(node.op, ast.Add) else "set"
-    return EDIT.format(out=ast.unparse(target.value), index=ast.unparse(target.slice).strip("()"), method=method)
+    out = ast.unparse(target.value)
+    if isinstance(target.slice, ast.Compare):
+        return EDIT_MASK.format(out=out, index=ast.unparse(target.slice))
+    return EDIT.format(out=out, index=ast.unparse(target)[len(out) + 1 : -1], method=method)

@@ -12,13 +12,17 @@ from ...gradcheck.numerical import is_float
 from ...tensor import raw
 from ...tree import flatten
 from ..function.calling import Inputs
-from .signatures import names_for_gradient
+from .signatures import is_cache, is_gradient_name, names_for_gradient
 
 Array = np.ndarray[Any, Any]
 
 _RESULT = (
     "compare_gradients: manual gave {what}; it needs a gradient for each of {names}: a tuple in that order, or a dict "
     "with those names."
+)
+_GLOBAL = (
+    " If the gradients are of global variables, make these variables parameters of the function, and pass them as "
+    "inputs."
 )
 LABELS = frozenset({"y", "t", "target", "targets", "label", "labels", "y_true", "mask", "masks", "onehot", "one_hot"})
 DATA = LABELS | {"x", "xs", "xb", "inputs", "input", "data", "x_train", "x_batch", "batch", "features"}
@@ -38,6 +42,7 @@ class Pairing:
         if not float_indices:
             raise self._error("no gradient of any input")
         self.inputs = inputs._replace(float_indices=float_indices)
+        self.kept_shapes: dict[int, tuple[int, ...]] = {}  # of gradients that differ by axes of length 1 in front
         missing = [k for k in _owners(inputs) if not any(inputs.owner[i] == k for i in float_indices)]
         self.constants = [inputs.names[k] for k in missing]
 
@@ -56,17 +61,23 @@ class Pairing:
         missing = [self.inputs.labels[i] for i in self.inputs.float_indices if i not in parts]
         if missing:
             raise self._error(f"no gradient of {', '.join(missing)} in a later call")
-        return [_to_float_array(parts[i], self) for i in self.inputs.float_indices]
+        arrays = [_to_float_array(parts[i], self) for i in self.inputs.float_indices]
+        shapes = [np.shape(self.inputs.leaves[i]) for i in self.inputs.float_indices]
+        pairs = [*zip(arrays, shapes, strict=True)]
+        self.kept_shapes = {k: x.shape for k, (x, shape) in enumerate(pairs) if _but_ones(x.shape, shape)}
+        return [x.reshape(shape) if k in self.kept_shapes else x for k, (x, shape) in enumerate(pairs)]
 
-    def _error(self, problem: str) -> TypeError:
+    def _error(self, problem: str, advice: str = "") -> TypeError:
         names = [self.all_inputs.names[k] for k in _owners(self.all_inputs)]
-        return TypeError(_RESULT.format(what=problem, names=printable(", ".join(names))))
+        return TypeError(_RESULT.format(what=problem, names=printable(", ".join(names))) + advice)
 
     def _by_index(self, returned: Any) -> dict[int, Any]:
         """Return the gradients in a dict, by the index (in the flat list of arrays) of the array they belong to."""
         owners = _owners(self.all_inputs)
         if isinstance(returned, Mapping) and not self._has_same_keys(returned, owners):
             return self._by_name(returned)
+        if isinstance(returned, (tuple, list)) and self._is_named(returned):
+            return self._by_name(dict(zip(self.names, returned, strict=True)))
         if self._is_single_gradient(returned, owners):
             return self._of_argument(owners[0], returned)
         if isinstance(returned, (tuple, list)):
@@ -77,6 +88,17 @@ class Pairing:
         """Tell whether a dict is the gradient of the only argument, which is a dict with the same keys."""
         values = self.all_inputs.values
         return len(owners) == 1 and isinstance(values[owners[0]], dict) and set(returned) == set(values[owners[0]])
+
+    def _is_named(self, returned: Sequence[Any]) -> bool:
+        """Tell whether the name of each returned value is known, and not all are gradients of inputs.
+
+        Then the order does not tell which is which: ``return dW, db, hs[-1]``.
+        """
+        if len(self.names) != len(returned) or not all(self.names):
+            return False
+        belongs = [names_for_gradient(name)[0] in self.all_inputs.names for name in self.names]
+        gradients = [is_gradient_name(name) for name in self.names]
+        return any(gradients) and not all(gradients) and (any(belongs) or sum(gradients) > 1)
 
     def _is_single_gradient(self, returned: Any, owners: list[int]) -> bool:
         """Tell whether the whole return value is the gradient of the only input that needs one."""
@@ -119,14 +141,19 @@ class Pairing:
             indices = [i for i in self.all_inputs.float_indices if self.all_inputs.owner[i] == k]
             missing = [self.all_inputs.labels[i] for i in indices if i not in gradients and _is_array(input_parts[i])]
             if missing and (
-                len(missing) < len(indices) or not (self.allows_missing or self.all_inputs.names[k].lower() in DATA)
+                len(missing) < len(indices) or not (self.allows_missing or _is_data(self.all_inputs.names[k]))
             ):
                 all_missing += missing
         if all_missing or not gradients:
             raise self._error(f"no gradient of {', '.join(all_missing) or 'any input'}; it has "
-                              f"{printable(', '.join(sorted(keys))) or 'nothing'}")  # fmt: skip
+                              f"{printable(', '.join(sorted(keys))) or 'nothing'}",
+                              _GLOBAL if not gradients and any(map(is_gradient_name, keys)) else "")  # fmt: skip
 
     def _in_order(self, returned: list[Any], owners: list[int]) -> dict[int, Any]:
+        for k in owners:  # loss, grads: the gradients of a list of parameters
+            value = self.all_inputs.values[k]
+            if isinstance(value, (tuple, list)) and [*map(np.shape, value)] == [*map(np.shape, returned)]:
+                return self._of_argument(k, returned)
         arrays = [k for k in owners if _is_array(self.all_inputs.values[k])]
         for targets in (owners, arrays, [k for k in arrays if self.all_inputs.names[k].lower() not in LABELS]):
             if len(returned) == len(targets):
@@ -141,12 +168,9 @@ class Pairing:
         if names:
             gradients: dict[int, Any] = {}
             for name, value in zip(names, returned, strict=True):
-                k = next(
-                    (self.all_inputs.names.index(n) for n in names_for_gradient(name) if n in self.all_inputs.names),
-                    None,
-                )
-                if k is not None and k in owners:
-                    gradients.update(self._of_argument(k, value))
+                named = [self.all_inputs.names.index(n) for n in names_for_gradient(name) if n in self.all_inputs.names]
+                if named and named[0] in owners:
+                    gradients.update(self._of_argument(named[0], value))
             if gradients:
                 self._require_all(gradients, set(names))
                 return gradients
@@ -181,6 +205,17 @@ class Pairing:
         if len(arrays) != len(indices):
             raise self._error(f"{len(arrays)} arrays for {printable(self.all_inputs.names[k])}")
         return dict(zip(indices, arrays, strict=True))
+
+
+def _but_ones(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Tell whether two different shapes are equal up to axes of length 1 in front."""
+    short, long = sorted((shape, other), key=len)
+    return len(short) < len(long) and long == (1,) * (len(long) - len(short)) + short
+
+
+def _is_data(name: str) -> bool:
+    """Tell whether an input is named as one that needs no gradient: data, labels, a cache, running statistics."""
+    return name.lower() in DATA or is_cache(name) or name.lower().startswith(("running", "moving"))
 
 
 def _owners(inputs: Inputs) -> list[int]:

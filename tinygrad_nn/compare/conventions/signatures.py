@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,11 @@ def is_cache(name: str) -> bool:
     return name.lower() in CACHES or name.lower().endswith(("_cache", "_caches"))
 
 
-def returned_names(f: Callable[..., Any], count: int) -> list[str]:
-    """Return the names in the last ``return a, b, c`` with `count` parts; "" for each name that is not known."""
+def returned_names(f: Callable[..., Any], count: int, part: int | None = None) -> list[str]:
+    """Return the names in the last ``return a, b, c[0]`` with `count` parts; "" for each name that is not known.
+
+    For ``return g(x)`` they are those that ``g`` returns; with `part` those of that part of ``return loss, g(x)``.
+    """
     names = [""] * count
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
@@ -37,11 +41,39 @@ def returned_names(f: Callable[..., Any], count: int) -> list[str]:
         return names
     for node in _returns(tree):
         value = node.value
-        parts: Sequence[ast.expr] = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value] if value else []
-        if len(parts) == count:
-            names = [part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else ""
-                     for part in parts]  # fmt: skip
+        if part is not None:
+            value = value.elts[part] if isinstance(value, ast.Tuple) and -1 < part < len(value.elts) else None
+        names = _names(value, f, tree, count) or names
     return names
+
+
+def _names(value: ast.expr | None, f: Any, tree: ast.AST, count: int) -> list[str]:
+    """Return the names of the parts of an expression; [] if it has not `count` parts whose names are known."""
+    if isinstance(value, ast.Name):
+        assigned = [n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
+                    and n.targets[0].id == value.id and not isinstance(n.value, ast.Name)]  # fmt: skip
+        value = assigned[-1] if count > 1 and assigned else value
+    if isinstance(value, ast.Call) and count > 1:
+        called = _global_function(value.func, getattr(f, "__globals__", {}))
+        return [] if called in (None, f) else returned_names(called, count)
+    parts: Sequence[ast.expr] = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value] if value else []
+    return [_name(part) for part in parts] if len(parts) == count else []
+
+
+def _name(part: ast.expr) -> str:
+    while isinstance(part, ast.UnaryOp) or (isinstance(part, ast.BinOp) and isinstance(part.op, ast.Div)):
+        part = part.operand if isinstance(part, ast.UnaryOp) else part.left  # -dW and dW / m
+    if isinstance(part, ast.Subscript):
+        name = _name(part.value)
+        return "" if is_gradient_name(name) else name  # grads["W"] has a name for each key
+    return part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else ""
+
+
+def _global_function(func: ast.expr, names: Mapping[str, Any]) -> Any:
+    """Return the function that ``g`` or ``module.g`` stands for in a module; None if it is not a Python function."""
+    owner = _global_function(func.value, names) if isinstance(func, ast.Attribute) else None
+    found = names.get(func.id) if isinstance(func, ast.Name) else getattr(owner, getattr(func, "attr", ""), None)
+    return found if isinstance(found, (types.FunctionType, types.ModuleType)) else None
 
 
 def _returns(tree: ast.AST) -> list[ast.Return]:
@@ -67,10 +99,15 @@ def names_for_gradient(name: str) -> tuple[str, ...]:
     for prefix in ("grad_", "grads_", "d_", "grad", "nabla_", "d"):
         if name.startswith(prefix) and len(name) > len(prefix):
             return name[len(prefix) :], name
-    for suffix in ("_grad", "_gradient", ".grad", "_bar", "grad"):
+    for suffix in ("_grad", "_gradient", ".grad", "_diff", "_bar", "grad"):
         if name.endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)], name
     return (name,)
+
+
+def is_gradient_name(name: str) -> bool:
+    """Tell whether a name is that of a gradient, such as ``dW``."""
+    return len(names_for_gradient(name)) > 1
 
 
 def instance_of(cls: type) -> Any:

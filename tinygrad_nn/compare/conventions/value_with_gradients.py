@@ -43,6 +43,9 @@ def read_value_and_gradients(f: Callable[..., Any], inputs: Inputs) -> Code:
 
     name = getattr(f, "__name__", type(f).__name__)
     names = [n for k, n in enumerate(returned_names(f, len(value))) if k != place]
+    rest = besides_value(value, place)
+    if len(names) == 1 and isinstance(rest, (tuple, list)):
+        names = returned_names(f, len(rest), 1 - place)
     note = (f"Treated as a function that returns its gradients ({', '.join(n or '?' for n in names)}) along with its "
             "value.")  # fmt: skip
     return Code(name, inputs, run, back, False, f, names=tuple(names), notes=(note,), allows_missing=True)

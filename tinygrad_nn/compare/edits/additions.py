@@ -43,7 +43,7 @@ class Additions:
             return
         yield from self._transposed(node, ndim)
         if ndim:
-            yield from self._summed(node, ndim)
+            yield from () if getattr(spot.parent, "attr", "") == "shape" else self._summed(node, ndim)
         yield 1.15, power(node, 2)
         yield 1.25, self.np("sqrt", node)
         yield 1.3, minus(number(1), node)

@@ -11,6 +11,7 @@ from .program import Program
 from .reading import Source, is_tick, read_source
 from .trees import statements
 
+LOSSES = ("loss", "cost", "total_loss", "j")  # names of a value that is returned beside its gradients
 BOTH = 0.2  # added cost of a line that right results depend on as well, so that it is tried later
 
 
@@ -77,6 +78,7 @@ def _result_expressions(source: Source, names: Sequence[str]) -> list[tuple[ast.
         return None
     value: Any = returns[0].value
     parts = list(_result_parts(value, "", returns[0], all_statements))
+    parts = [part for part in parts if part[0].lower() not in LOSSES]  # return loss, grads
     if len(parts) == len(names) and all(isinstance(stmt, ast.Return) for _, stmt, _ in parts) and not isinstance(
             value, ast.Dict):  # fmt: skip
         return [(stmt, part) for _, stmt, part in parts]

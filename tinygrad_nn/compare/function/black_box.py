@@ -24,6 +24,7 @@ from .cotangents import diagnose_cotangent
 from .gradient_data import CLOSE, GradientData
 from .inputs_and_results import ComparisonInput, ComparisonResult, has_no_effect
 from .operations import explain_graph, only_shape_diagnosis
+from .tiny_constants import tiny_constant
 
 Array = np.ndarray[Any, Any]
 
@@ -98,6 +99,7 @@ def _explain(
         comparison.code.inputs, known_gradients, right_gradients, bounds, wrong_masks,
         empty_graph(comparison.float64_inputs), comparison.float64_inputs, _probe_entries(comparison, remaining),
         max(CLOSE, noise),
+        tiny=tiny_constant(comparison.code.source, comparison.code.backward),
     )  # fmt: skip
     remaining_rows = [row if i in remaining else replace(row, ok=True) for i, row in enumerate(rows)]
     for d in explain_graph(data, remaining_rows, [False] * len(rows)):

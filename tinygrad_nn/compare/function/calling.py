@@ -170,14 +170,17 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
     """Call the user's backward and return its result; if `manual` is not callable, return it.
 
     A parameter `g` (or `cotangent`, `dout`, ...) is given the cotangent, one named `out` the result; the others are
-    given the inputs, by name if the inputs are a dict, else in their order.
+    given the inputs: by name if the inputs are a dict, or if it takes only some of them, else in their order.
     """
     if not callable(manual):
         return manual
     values = inputs.with_leaves(leaves)
     named = dict(zip(inputs.names, values, strict=True))
-    queue, args, kwargs = list(values), [], {}
-    for p in inspect.signature(manual).parameters.values():
+    found = inspect.signature(manual).parameters
+    own = {p.name for p in found.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)} - {*COTANGENTS, *OUT}
+    by_name = named.keys() & found.keys() if inputs.by_name or own < named.keys() else set()
+    queue, args, kwargs = [value for name, value in named.items() if name not in by_name], [], {}
+    for p in found.values():
         if p.kind is p.VAR_POSITIONAL:
             args += queue
             queue = []
@@ -187,7 +190,7 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
             kwargs[p.name] = g
         elif p.name in OUT and p.name not in named and p.default is p.empty:
             kwargs[p.name] = out
-        elif inputs.by_name and p.name in named:
+        elif p.name in by_name:
             kwargs[p.name] = named[p.name]
         elif queue:
             kwargs[p.name] = queue.pop(0)
@@ -200,4 +203,14 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
             )
         if p.name in kwargs and p.kind is p.POSITIONAL_ONLY:
             args.append(kwargs.pop(p.name))
-    return manual(*args, **kwargs)
+    try:
+        return manual(*args, **kwargs)
+    except Exception as error:
+        unlike = [n for n in found if n not in named and n not in COTANGENTS and n not in OUT]
+        if unlike:
+            error.add_note(
+                f"compare_gradients: manual({printable(', '.join(found))}) was called with the inputs "
+                f"{printable(', '.join(named))}. If {printable(', '.join(unlike))} are values of the forward, return "
+                f"them there beside the loss: `return loss, {printable(', '.join(unlike))}`."
+            )
+        raise

@@ -34,7 +34,8 @@ from .gradient_data import GradientData
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
 from .lines import with_source_lines
 from .locations import name_values, recording_locations
-from .operations import explain_graph
+from .operations import explain_graph, only_shape_diagnosis
+from .tiny_constants import tiny_constant
 
 Array = np.ndarray[Any, Any]
 
@@ -98,6 +99,7 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
                 part[...] = before
         graph, reason = _run_on_tensors(comparison)
         result = compare_without_graph(comparison, reason) if graph is None else _compare_with_graph(comparison, graph)
+        kept_shapes = {} if code.pairing is None else code.pairing.kept_shapes
         diagnoses = [
             *_side_effects(
                 comparison, repeated_gradients, changed_labels, is_cotangent_changed, result.right_gradients
@@ -109,6 +111,7 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
             diagnoses = with_source_lines(comparison, result, compute_right, diagnoses, (f, user_inputs, manual))
     if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
         diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
+    diagnoses += _shape_diagnoses(comparison, {i: s for i, s in kept_shapes.items() if result.rows[i].ok})
     notes = [note for note in (cot_note, *code.notes) if note]
     if not line.steady:
         notes.append("The function itself gave two different results for the same inputs, so the numerical road is "
@@ -162,6 +165,11 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
             graph.grads,
         )
         rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
+    both = [graph.grads, comparison.user_gradients]
+    for i, is_zero in enumerate(has_no_effect(comparison.line.outs, comparison.float64_inputs, both)):
+        m, g = comparison.user_gradients[i], graph.grads[i]
+        if is_zero and m.shape == g.shape and np.isfinite(m + g).all():  # both are 0 up to the rounding of sums
+            rounding[i] = rounding[i] + np.abs(m) + np.abs(g)
     rows, wrong_masks, kinks = _compute_rows(comparison, sides, rounding)
     probes = _compute_probes(comparison) if code.backward is None or callable(code.backward) else []
     data = GradientData(
@@ -174,6 +182,7 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         comparison.float64_inputs,
         probes,
         trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
+        tiny=tiny_constant(code.source, code.backward),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
@@ -328,6 +337,15 @@ def _blind_diagnosis(comparison: ComparisonInput, result: ComparisonResult, note
               "multiplies 0 cannot be seen." for row, z in zip(result.rows, result.no_effect, strict=True)
               if z]  # fmt: skip
     return []
+
+
+def _shape_diagnoses(comparison: ComparisonInput, kept_shapes: dict[int, tuple[int, ...]]) -> list[Diagnosis]:
+    """Return the diagnoses, which are harmless, of gradients whose shape differs only by axes of length 1 in front."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for i, shape in kept_shapes.items():
+        d = only_shape_diagnosis(comparison.label(i), shape, comparison.float64_inputs[i].shape)
+        where.setdefault((d.kind, d.text), []).append(d.where)
+    return [Diagnosis(kind, ", ".join(labels), text) for (kind, text), labels in where.items()]
 
 
 def _no_value(name: str, outs: list[Array]) -> ComparisonReport:

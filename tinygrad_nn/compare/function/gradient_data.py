@@ -21,7 +21,8 @@ class GradientData(NamedTuple):
     """The data from which a wrong gradient is explained.
 
     `wrong_masks` masks the wrong entries of the user's gradients, `float64_inputs` holds the inputs in float64,
-    `probes` the same at other inputs; `trace_at` traces the function at given inputs.
+    `probes` the same at other inputs; `trace_at` traces the function at given inputs; `tiny` is the largest constant
+    such as 1e-8 in the source.
     """
 
     inputs: Inputs
@@ -34,10 +35,19 @@ class GradientData(NamedTuple):
     probes: list[Probe]
     tolerance: float = CLOSE  # relative error up to which two gradients are taken to be equal
     trace_at: Callable[[list[Array]], Traced] | None = None
+    tiny: float = 0.0
 
     def label(self, i: int) -> str:
         """Return the name of an input."""
         return self.inputs.labels[self.inputs.float_indices[i]]
+
+    @property
+    def with_rows(self) -> int | None:
+        """The first matrix whose rows may be samples, rather no weights, else the first array; no part of another."""
+        arrays = [i for i, x in enumerate(self.float64_inputs) if np.ndim(x) and not {*"[."} & {*self.label(i)}]
+        matrices = [i for i in arrays if np.ndim(self.float64_inputs[i]) > 1]
+        data = [i for i in matrices if not self.label(i).lower().startswith(("w", "b"))]
+        return next(iter((*data, *matrices, *arrays)), None)
 
     @property
     def has_float32(self) -> bool:
@@ -88,8 +98,8 @@ def fit_factor(
             ):
                 return None
         values.append(s + 1 if is_correction else s)
-        shapes = [np.shape(x) for x in data.float64_inputs if np.ndim(x)]
-        batch = next((shape[0] for shape in shapes if len(shape) > 1), shapes[0][0] if shapes else np.nan)
+        rows = data.with_rows
+        batch = np.nan if rows is None else np.shape(data.float64_inputs[rows])[0]
         facts.append({"N": float(batch), "n_out": np.nan, "p": 0.0, "lambda": 0.0})
     tolerance = 3e-3 if data.has_float32 else 1e-6
     if all(abs(v) < tolerance for v in values):

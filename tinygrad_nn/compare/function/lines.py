@@ -65,6 +65,8 @@ def with_source_lines(
         else LESS
     )
     edits: list[Edit] = []
+    pairing = comparison.code.pairing
+    kept = set() if pairing is None else {*pairing.kept_shapes}
     for k, backward in enumerate(backwards):
 
         def are_right(value: Any, probe: int, backward: PossibleBackward = backward) -> list[bool]:
@@ -75,7 +77,9 @@ def with_source_lines(
             rows = zip(
                 comparison.code.gradients_from(grads), batch.right_gradients, batch.error, batch.ignored, strict=True
             )
-            return [_agree(*row) for row in rows]
+            right = [_agree(*row) for row in rows]
+            lost = set() if pairing is None else pairing.kept_shapes.keys() - kept  # an edit keeps a right shape
+            return [ok and i not in lost for i, ok in enumerate(right)]
 
         def call(new: Any, probe: int, backward: PossibleBackward = backward) -> Any:
             return backward.call(new, batches[probe])

@@ -20,6 +20,7 @@ from .locations import describe_operation
 from .mutants import Mutant
 from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_composed_functions
+from .tiny_constants import negligible
 
 SINGLE = float(np.finfo(np.float32).eps)
 
@@ -37,7 +38,10 @@ def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[boo
     remaining = []
     for i in wrong:
         simple = _shape_diagnosis(data, i) or _direct_diagnosis(data, i, rows[i], in_hull[i])
-        if simple is not None:
+        if simple is not None and diagnoses and (simple.kind, simple.text) == ("convention", diagnoses[-1].text):
+            where, evidence = f"{diagnoses[-1].where}, {simple.where}", diagnoses[-1].evidence + simple.evidence
+            diagnoses[-1] = replace(simple, where=where, evidence=evidence)
+        elif simple is not None:
             diagnoses.append(simple)
         else:
             remaining.append(i)
@@ -162,6 +166,11 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
             int(data.wrong_masks[i].sum()) > 3) and has_float32_values(m):
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
                          "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
+    part = float(error.max() / (np.abs(g).max() or 1.0))
+    if part <= negligible(data.tiny):
+        return Diagnosis("convention", label, f"The gradient is right but for the effect of a constant such as "
+                         f"{data.tiny:.0e}, which avoids log(0) or a division by 0 in one of the two passes. This is "
+                         "not a mistake.", (f"{label} differs by {part:.0e} of its largest entry",))  # fmt: skip
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip
@@ -268,8 +277,7 @@ def _evidence(data: GradientData) -> tuple[str, ...]:
 
 def _factor_text(data: GradientData, factor: Factor) -> str:
     """Return the words for a factor, where the number of samples is called the number of rows of the first matrix."""
-    first = next((i for i, x in enumerate(data.float64_inputs) if np.ndim(x) > 1), 0)
-    return factor.words.replace("the number of samples", f"the number of rows of {data.label(first)}")
+    return factor.words.replace("the number of samples", f"the number of rows of {data.label(data.with_rows or 0)}")
 
 
 def _scale_diagnosis(

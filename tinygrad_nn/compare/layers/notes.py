@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..diagnosis import Row
+from ..pattern import distinct_text
 from .fit import Witness
 
 
@@ -64,10 +65,8 @@ def _about_the_code(user_batch: Witness, varied_count: int) -> list[str]:
         plain_loss = right_loss - user_batch.penalty
         suffix = " That is the loss without its penalty." if user_batch.penalty and math.isclose(
             user_loss, plain_loss, rel_tol=1e-6) else ""
-        notes.append(
-            f"The loss that the code returned, {user_loss:.7g}, is not the loss of this batch, {right_loss:.7g}."
-                     f"{suffix}"
-        )
+        told, right = distinct_text(user_loss, right_loss), distinct_text(right_loss, user_loss)
+        notes.append(f"The loss that the code returned, {told}, is not the loss of this batch, {right}.{suffix}")
     if varied_count < 2:
         count = "no batch" if not varied_count else "only one batch"
         notes.append(f"The code could run on {count} of another size, so what is said of factors is less certain.")

@@ -26,6 +26,7 @@ from ..function.black_box import by_differences, describe_known_entries, empty_g
 from ..function.calling import Inputs
 from ..function.gradient_data import CLOSE, GradientData
 from ..function.operations import explain_graph
+from ..function.tiny_constants import negligible, tiny_constant
 from ..numerical.full_gradients import NumericalGradient, differentiate_inputs
 from ..numerical.sides import ULPS
 from ..rows import judged_row
@@ -291,6 +292,7 @@ def judged_by_numbers(
     passes = NumericalPasses(called, leaves)
     run, has_float32 = passes.run, passes.has_float32
     eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
+    eps = max(eps, negligible(tiny_constant(called.forward, called.backward)) / ULPS)
     judged: list[JudgedStep] = []
     for m in passes.matches:
         node, label = m.version.node, m.gradient.name

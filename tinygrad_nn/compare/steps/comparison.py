@@ -18,6 +18,8 @@ from ...common.printable import printable
 from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
+from ..function.tiny_constants import negligible, tiny_constant
+from ..numerical.sides import ULPS
 from ..report import ComparisonReport
 from ..rows import ArrayPair, compare_row
 from .by_numbers import judged_by_numbers
@@ -142,7 +144,8 @@ class _Matching:
         """Match the gradients; those that are parts of a sum are left out, and values without a name are found."""
         self.run, self.rng, self.called = run, rng, called
         self.inputs = [t.node for t in run.graph.tensors if t.node is not None]
-        self._eps = float(np.finfo(np.float32 if run.has_float32 else np.float64).eps)
+        tiny = 0.0 if called is None else tiny_constant(called.forward, called.backward)
+        self._eps = max(float(np.finfo(np.float32 if run.has_float32 else np.float64).eps), negligible(tiny) / ULPS)
         self.tape, self.right_gradients, self.matches, self.notes = matched(run)
         _require_gradients(self.matches, run.graph)
         self.bounds, self.walked, self.wrong_count = self._walk(self.tape, self.matches)
