@@ -171,10 +171,9 @@ def test_one_image_without_a_batch_axis_is_refused_with_the_index_that_adds_it(n
 
 def test_a_number_that_is_called_as_the_size_in_pytorch_says_what_to_write() -> None:
     with pytest.raises(TypeError, match="not callable") as caught:
-        nn.Lambda(lambda x: x.reshape(x.size(0), -1))(Tensor(np.ones((2, 3))))
-    assert caught.value.__notes__ == [
-        "If it is x.size(0), write x.shape[0]: the size of a Tensor is a number, as in NumPy."
-    ]
+        nn.Lambda(lambda x: x.reshape(x.size(0), -1))(np.ones((2, 3)))
+    assert caught.value.__notes__ == ["If it is x.size(0), write x.shape[0]: the size of an ndarray is a number."]
+    assert nn.Lambda(lambda x: x.reshape(x.size(0), -1))(Tensor(np.ones((2, 3, 4)))).shape == (2, 12)
 
 
 X3, CLASSES = np.cos(np.arange(12.0)).reshape(4, 3), np.array([0, 2, 1, 1])

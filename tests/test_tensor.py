@@ -1,8 +1,11 @@
 """Tensor and funnel: each way to call makes the same Node, dtypes and constants stay, no operation is lost silently."""
 
 import copy
+import json
 import math
 import operator
+import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +13,10 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import Tensor, grad
+from tinygrad_nn import Tensor, grad, vmap
 from tinygrad_nn.node import Node, scope
 from tinygrad_nn.primitive import REGISTRY, Primitive
+from tinygrad_nn.tensor import raw
 
 X = np.array([[0.5, 1.5, 2.5], [3.5, 0.25, 1.25]])
 Y = np.array([1.0, 2.0, 0.5])
@@ -620,3 +624,47 @@ def test_shapes_in_an_error_are_not_added_again() -> None:
     refuse = Primitive("refuse", forward, [None, None], "x")
     with pytest.raises(ValueError, match=r"^no \(2,\) with \(3,\)$"):
         refuse(Tensor([1.0, 2.0]), np.ones(3))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (0, 4)])
+def test_the_number_of_entries_is_called_as_in_pytorch(shape: tuple[int, ...]) -> None:
+    t = Tensor(np.ones(shape))
+    assert (t.size, t.size(), len(t.size()), isinstance(t.size, int)) == (np.prod(shape), shape, len(shape), True)
+    for k in range(-len(shape), len(shape)):
+        assert t.size(k) == t.shape[k]
+    for k in (len(shape), -len(shape) - 1):
+        with pytest.raises(IndexError, match=re.escape(f"size({k}): a Tensor of shape {shape} has no axis {k}.")):
+            t.size(k)
+    for copied in (copy.deepcopy(t.size), pickle.loads(pickle.dumps(t.size)), json.loads(json.dumps(t.size))):
+        assert (type(copied), copied) == (int, t.size)
+    assert f"{t.size}" == repr(t.size) == str(int(t.size))
+
+
+SIZES = [
+    lambda x, n: x / n, lambda x, n: n * x, lambda x, n: n / x, lambda x, n: x**n, lambda x, n: x - n,
+    lambda x, n: np.multiply(x, n), lambda x, n: np.divide(n, x), lambda x, n: np.maximum(x, n),
+    lambda x, n: np.where(x > 0, x, n), lambda x, n: x.sum() / n, lambda x, n: x.reshape(n),
+    lambda x, n: np.sqrt(n) + x, lambda x, n: np.stack([x.ravel()[0], n]), lambda x, n: np.full_like(x, fill_value=n),
+    lambda x, n: np.arctan2(x, n), lambda x, n: np.clip(x, 0, n), lambda x, n: x[:, :n].mean() * n,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("f", SIZES)
+def test_the_number_of_entries_is_a_python_number_in_calculations(f: Any, dtype: Any) -> None:
+    array = np.linspace(0.5, 2, 6).astype(dtype).reshape(2, 3)
+    x = Tensor(array)
+    for given in (array, x):
+        found, wanted = f(given, x.size), f(given, 6)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(raw(found), raw(wanted))
+    both = [grad(lambda x, n=n: (f(x, x.size if n is None else n) ** 2).sum())(array) for n in (None, 6)]
+    assert both[0].dtype == both[1].dtype
+    np.testing.assert_array_equal(*both)
+    compiled = tg.compile(lambda x: f(x, x.size), backend="numpy")
+    for _ in range(2):
+        result = compiled(array)
+        assert result.dtype == f(x, 6).dtype
+        np.testing.assert_array_equal(result, raw(f(x, 6)))
+    rows = vmap(lambda row: f(row[None], row.size) * row.size(0))(x)
+    np.testing.assert_array_equal(raw(rows), np.stack([raw(f(Tensor(row[None]), 3)) * 3 for row in array]))

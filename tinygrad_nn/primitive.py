@@ -392,6 +392,8 @@ def as_constant(arg: Any, primitive: Primitive) -> Any:
     """Convert a constant argument, such as a list, to an array; raise if it holds Tensors or anything but numbers."""
     if hasattr(type(arg), "__array_ufunc__") and hasattr(type(arg), "dims"):
         raise NamedAxes(f"{primitive.name} of a Tensor and a {type(arg).__name__}: write it as an operator, t * a.")
+    if isinstance(arg, int):
+        return int(arg)  # a Python number, whose type does not change that of an array
     array = np.asarray(unmasked(arg))
     if array.dtype.kind in "OUS":
         mixed = " Numbers and Tensors mixed in a list become one Tensor with np.stack([...]) or np.concatenate([...])."

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .common.arguments import check_flag
+from .common.entry_count import EntryCount
 from .common.masked import unmasked
 from .leaves import assign_gradient, read_gradient, updated_in_place
 from .node import BY_NAME, NO_ARRAY, NO_NUMBER, NO_TEXTS, NO_WRITING, Node, born, leaf_node, thread
@@ -268,7 +269,7 @@ class Tensor:
 
     shape = property(lambda self: self.data.shape, doc="The lengths of the axes.")
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
-    size = property(lambda self: self.data.size, doc="The number of entries.")
+    size = property(lambda self: EntryCount(self.data.shape), doc="The number of entries; ``size(0)`` is a length.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
     device = property(lambda self: "cpu", doc="Where the array lies: ``'cpu'``.")
 
@@ -407,8 +408,7 @@ class Tensor:
         if self.node is not None and self.node.inner:  # the copy of a computed Tensor stays in its graph
             return apply(REGISTRY["copy"], (self,))
         twin = Tensor(self.data.copy(), requires_grad=self.requires_grad, name=self.name)
-        notes = self.node.notes if self.node else None
-        if notes and "attached" in notes:  # objects that other modules attached to this leaf are copied too
+        if self.node and "attached" in (notes := self.node.notes or {}):  # objects that other modules attached to it
             twin.node.note(attached=deepcopy(notes["attached"], memo))  # type: ignore[union-attr]
         return twin
 

@@ -485,5 +485,5 @@ def _add_path(error: Exception, scope: str | None, missing: str, args: tuple[Any
     else:  # such as NumPy's AxisError
         error.add_note(f"in {printable(scope)}")
     if str(error).endswith("'int' object is not callable"):
-        error.add_note("If it is x.size(0), write x.shape[0]: the size of a Tensor is a number, as in NumPy.")
+        error.add_note("If it is x.size(0), write x.shape[0]: the size of an ndarray is a number.")
     error.module_path = scope  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...backward import walk
 from ...common.call_site import calling_line
+from ...common.entry_count import EntryCount
 from ...node import leaf_node, recording, thread
 from ...ops import plain
 from ...ops.plain import returns_plain
@@ -61,7 +62,7 @@ class Traced(Tensor):
 
     shape = property(lambda self: np.shape(stored_array(self)))
     ndim = property(lambda self: np.ndim(stored_array(self)))
-    size = property(lambda self: np.size(stored_array(self)))
+    size = property(lambda self: EntryCount(np.shape(stored_array(self))))
     dtype = property(lambda self: np.asarray(stored_array(self)).dtype)
     itemsize = property(lambda self: stored_array(self).itemsize)
     nbytes = property(lambda self: stored_array(self).nbytes)
@@ -368,7 +369,7 @@ def _slots(t: Tensor) -> list[int]:
 
 
 def _is_number(other: Any) -> bool:
-    return isinstance(other, TracedNumber) or type(other) in (int, float, complex, bool)
+    return isinstance(other, TracedNumber) or type(other) in (int, float, complex, bool, EntryCount)
 
 
 def _operator(function: Callable[..., Any], reflected: bool, primitive: str | None, ufunc: Any) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ...common.entry_count import EntryCount
 from ...node import thread
 from ...ops.plain import delegate_methods, returns_plain
 from ...primitive import METHODS, OVERRIDES, Primitive, no_rule
@@ -209,7 +210,7 @@ class Mapped(Tensor):
 
     shape = property(lambda self: stored_array(self).shape)
     ndim = property(lambda self: stored_array(self).ndim)
-    size = property(lambda self: stored_array(self).size)
+    size = property(lambda self: EntryCount(stored_array(self).shape))
     dtype = property(lambda self: stored_array(self).dtype)
 
     @property
