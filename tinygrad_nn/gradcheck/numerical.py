@@ -190,14 +190,18 @@ def _kink(slopes: list[float], jumps: list[float], best: float, error: float, fi
 class Line:
     """A function that is evaluated along lines through its arguments, to differentiate cotangents times results."""
 
-    def __init__(self, f: Callable[..., Any], leaves: Sequence[Any]) -> None:
-        """Evaluate f, which takes the leaves and returns a list of arrays, twice at the leaves."""
+    def __init__(self, f: Callable[..., Any], leaves: Sequence[Any], may_round: bool = False) -> None:
+        """Evaluate f, which takes the leaves and returns a list of arrays, twice at the leaves.
+
+        With `may_round`, f is also tested for rounding its leaves to float32 although the number it returns is float64.
+        """
         self.f, self.leaves = f, list(leaves)
         self.outs = [np.asarray(out) for out in f(*self.leaves)]
         self.steady = same_arrays(self.outs, [np.asarray(out) for out in f(*self.leaves)])
         self.doubts = [np.zeros(out.shape) for out in self.outs]  # errors of the values beyond their last digit
         self.eps = max((float(np.finfo(out.dtype).eps) for out in self.outs if out.dtype.kind in "fc"), default=0.0)
-        if self.eps == EPS and self.steady and any(map(self._is_cast, range(len(self.leaves)))):
+        may_round = may_round and self.eps == EPS and self.steady and all(out.size == 1 for out in self.outs)
+        if may_round and any(map(self._is_cast, range(len(self.leaves)))):
             self.eps = float(np.finfo(np.float32).eps)
 
     def _is_cast(self, i: int) -> bool:
@@ -211,7 +215,7 @@ class Line:
                               for v in (moved, np.float64(np.float32(moved))))  # fmt: skip
         except Exception:  # user code may raise anything for inputs that it was not made for
             return False
-        return same_arrays(exact, rounded) and not same_arrays(exact, self.outs)
+        return same_arrays(exact, rounded) and any(map(_is_other_float32, exact, self.outs))
 
     def noise(self, cotangents: Sequence[Any]) -> float:
         """Return the rounding error of the sum of cotangent times result."""
@@ -247,6 +251,13 @@ class Line:
                 "is not analytic here. Use complex_step=False."
             )
         return found
+
+
+def _is_other_float32(new: Any, old: Any) -> bool:
+    """Tell whether an array changed by more than an eighth of the spacing of float32 numbers, so not by rounding."""
+    with np.errstate(all="ignore"):
+        change, size = (np.abs(x).max(initial=0.0) for x in (np.subtract(new, old, dtype=complex), old))
+    return bool(change > np.finfo(np.float32).eps / 8 * size)
 
 
 def same_arrays(some: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -200,7 +200,7 @@ def _probe_entries(comparison: ComparisonInput, wrong: list[int]) -> list[tuple[
         try:
             cotangents, g = comparison.cotangents_at(moved)
             user_gradients = code.gradients(moved, g)
-            line = Line(lambda *xs: code.arrays(xs), moved)
+            line = Line(lambda *xs: code.arrays(xs), moved, may_round=True)
             numerical = differentiate_inputs(line, cotangents, rng, PROBE_SECONDS, SAMPLES)
         except Exception:  # user code may raise anything for inputs that it was not made for
             continue

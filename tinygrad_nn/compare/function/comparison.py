@@ -85,7 +85,7 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
         code = code.with_pairing(returned)
         input_arrays = [code.inputs.leaves[i] for i in code.inputs.float_indices]
         float64_inputs = [to_double(x) for x in input_arrays]
-        line = Line(lambda *xs: code.arrays(xs), float64_inputs)
+        line = Line(lambda *xs: code.arrays(xs), float64_inputs, may_round=True)
         line.doubts = measured_rounding(
             lambda cast: code.cast(cast).arrays([cast(x) for x in float64_inputs]), line.outs)  # fmt: skip
         comparison = ComparisonInput(
@@ -208,7 +208,7 @@ def _differentiate_by_graph(
 def _differentiate_numerically(
     code: Code, leaves: list[Array], cotangents: list[Array]
 ) -> tuple[list[Array], list[Array]]:
-    line = Line(lambda *xs: code.arrays(xs), leaves)
+    line = Line(lambda *xs: code.arrays(xs), leaves, may_round=True)
     numerical = differentiate_inputs(line, cotangents, np.random.default_rng(0), PROBE_SECONDS, SAMPLES)
     return [w.value for w in numerical], [w.error for w in numerical]
 

@@ -102,7 +102,7 @@ def _compute_other_point(
     try:
         cotangents, g = comparison.cotangents_at(moved)
         user_gradient = code.gradients(moved, g)[i]
-        return cotangents, columns(Line(lambda *xs: code.arrays(xs), moved), i, places), user_gradient
+        return cotangents, columns(Line(lambda *xs: code.arrays(xs), moved, may_round=True), i, places), user_gradient
     except Exception:  # user code may raise anything for inputs that it was not made for
         return None
 

@@ -31,8 +31,8 @@ def negligible(tiny: float) -> float:
     """Return the difference, relative to the largest entry of a gradient, that a tiny constant explains.
 
     Example:
-        >>> negligible(1e-12), negligible(1e-8)
-        (1e-08, 5e-07)
+        >>> negligible(2.0**-40) == 2.0**-40 / 1e-4, negligible(1e-8)
+        (True, 5e-07)
     """
     return min(tiny / RAREST, NEGLIGIBLE)
 
