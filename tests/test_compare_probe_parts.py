@@ -96,6 +96,10 @@ def test_a_parameter_with_the_name_of_a_value_is_no_cotangent() -> None:
     assert kwargs.keys() == {"x", "dout"}
     assert kwargs["dout"] is C
 
+    inputs, forward = forward_of(lambda x: {"score": np.sin(x) * x})  # the name of a result is that of its entry
+    _, kwargs = arguments(lambda x, dscore: 0, inputs, forward, C, {})
+    assert kwargs["dscore"] is C
+
 
 def test_a_name_of_both_passes_is_a_gradient_only_if_the_backward_assigns_it() -> None:
     def forward(x: Any) -> Any:

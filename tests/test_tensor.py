@@ -661,6 +661,8 @@ def test_the_number_of_entries_is_a_python_number_in_calculations(f: Any, dtype:
     both = [grad(lambda x, n=n: (f(x, x.size if n is None else n) ** 2).sum())(array) for n in (None, 6)]
     assert both[0].dtype == both[1].dtype
     np.testing.assert_array_equal(*both)
+    by_number = tg.compile(lambda x, k: x * (k * x.size + x.size), backend="numpy")
+    assert {by_number(array, 0.5).dtype for _ in range(2)} == {np.dtype(dtype)}
     compiled = tg.compile(lambda x: f(x, x.size), backend="numpy")
     for _ in range(2):
         result = compiled(array)
