@@ -188,6 +188,32 @@ def test_a_constant_that_avoids_log_of_zero_is_no_mistake(f: Any, manual: Any) -
     assert "a constant such as 1e-12, which avoids log(0)" in report.diagnoses[0].text
 
 
+@pytest.mark.parametrize("size", [1e-6, 1e-5, 1e-4])
+def test_such_a_constant_excuses_no_larger_mistake(size: float) -> None:
+    def slightly_wrong(X: Array, Y: Array, P: Array) -> Any:
+        dW, db = c.logistic_gradients(X, Y, P)
+        db = db * (1 + size)
+        return dW, db
+
+    r = np.random.default_rng(0)
+    inputs = normal(r, 6, 4), normal(r, 4, 1), np.zeros((1, 1)), r.integers(0, 2, (6, 1)).astype(float)
+    report = compare_gradients(c.logistic_forward, inputs, manual=slightly_wrong)
+    assert not report.ok
+    assert [row.name for row in report.rows if not row.ok][-1] == "b"
+
+
+def test_an_error_tells_of_returned_values_without_a_name() -> None:
+    r = np.random.default_rng(0)
+    inputs = normal(r, 6, 4), normal(r, 4, 1), np.zeros((1, 1)), r.integers(0, 2, (6, 1)).astype(float)
+
+    def unnamed(X: Array, Y: Array, P: Array) -> Any:
+        dW, db = c.logistic_gradients(X, Y, P)
+        return dW, 2 * db
+
+    with pytest.raises(TypeError, match="manual gave no gradient of b; it has a value without a name, dW; it needs"):
+        compare_gradients(c.logistic_forward, inputs, manual=unnamed)
+
+
 def test_a_mistake_is_found_in_a_loss_that_is_computed_in_float32() -> None:
     def doubled(logits: Array, y: Array) -> Any:
         loss, dlogits = c.float32_loss(logits, y)

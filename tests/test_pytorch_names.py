@@ -158,6 +158,8 @@ def test_a_script_asks_for_devices_and_finds_the_cpu():
     name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     torch.cuda.manual_seed_all(0)
+    assert (torch.accelerator.is_available(), torch.accelerator.device_count()) == (False, 0)
+    assert torch.accelerator.current_accelerator() is None
     assert torch.device(name).type == "cpu"
     assert torch.ones(2, 3).shape == torch.Size([2, 3])
     assert isinstance(torch.float32, torch.dtype)

@@ -24,6 +24,7 @@ _GLOBAL = (
     " If the gradients are of global variables, make these variables parameters of the function, and pass them as "
     "inputs."
 )
+UNNAMED = "a value without a name"
 LABELS = frozenset({"y", "t", "target", "targets", "label", "labels", "y_true", "mask", "masks", "onehot", "one_hot"})
 DATA = LABELS | {"x", "xs", "xb", "inputs", "input", "data", "x_train", "x_batch", "batch", "features"}
 
@@ -146,7 +147,7 @@ class Pairing:
                 all_missing += missing
         if all_missing or not gradients:
             raise self._error(f"no gradient of {', '.join(all_missing) or 'any input'}; it has "
-                              f"{printable(', '.join(sorted(keys))) or 'nothing'}",
+                              f"{printable(', '.join(sorted(key or UNNAMED for key in keys))) or 'nothing'}",
                               _GLOBAL if not gradients and any(map(is_gradient_name, keys)) else "")  # fmt: skip
 
     def _in_order(self, returned: list[Any], owners: list[int]) -> dict[int, Any]:
