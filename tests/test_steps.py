@@ -492,6 +492,43 @@ def test_a_constant_that_avoids_log_of_zero_makes_no_step_wrong(f: Any) -> None:
         assert [step.verdict for step in report.steps] == ["ok", "WRONG"], str(report)
 
 
+def two_uses(x: Any) -> Any:
+    y = x * x
+    u = 3 * y
+    v = y * y
+    return (u * v).sum()
+
+
+def inner_layer(x: Any, y: Any, u: Any, dy: Any) -> Any:
+    grad_y = dy + u * 2 * y
+    dx = 2 * x * grad_y
+    return dx
+
+
+def passes_a_part_on(x: Any, y: Any, u: Any, v: Any) -> Any:
+    du = v
+    return inner_layer(x, y, u, 3 * du)
+
+
+def squared_twice(x: Any) -> Any:
+    y = x * x
+    return (y * y).sum()
+
+
+def begins_with_zeros(x: Any, y: Any, dy: Any = np.zeros(3)) -> Any:
+    grad_y = dy + 2 * y
+    dx = 2 * x * grad_y
+    return dx
+
+
+@pytest.mark.parametrize(("f", "backward", "names"), [
+    (two_uses, passes_a_part_on, ["du", "grad_y", "dx"]), (squared_twice, begins_with_zeros, ["grad_y", "dx"]),
+])  # fmt: skip
+def test_a_parameter_with_a_part_of_a_gradient_is_not_judged(f: Any, backward: Any, names: list[str]) -> None:
+    report = compare_steps(f, backward, np.array([1.0, 2.0, 3.0]))
+    assert [(step.name, step.verdict) for step in report.steps] == [(name, "ok") for name in names], str(report)
+
+
 def test_a_form_feed_ends_no_line() -> None:
     backward = "\x0cdef backward(x, y):\n    dy = np.ones_like(y)\n    dx = x * dy\n    return dx\n"
     forward, backward = both_of(f"{FORWARD}\x0c\n{backward}")
