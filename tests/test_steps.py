@@ -515,7 +515,10 @@ def squared_twice(x: Any) -> Any:
     return (y * y).sum()
 
 
-def begins_with_zeros(x: Any, y: Any, dy: Any = np.zeros(3)) -> Any:
+ZEROS = np.zeros(3)
+
+
+def begins_with_zeros(x: Any, y: Any, dy: Any = ZEROS) -> Any:
     grad_y = dy + 2 * y
     dx = 2 * x * grad_y
     return dx
