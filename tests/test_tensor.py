@@ -93,8 +93,9 @@ COMPARISONS = [operator.lt, operator.le, operator.gt, operator.ge, operator.eq, 
 def test_comparisons_give_plain_arrays(compare: Callable[..., Any]) -> None:
     for a, b in ((Tensor(X), Tensor(Y)), (Tensor(X), Y), (Y, Tensor(X)), (Tensor(X), 1.5), (1.5, Tensor(X))):
         result = compare(a, b)
-        assert type(result) is np.ndarray
+        assert isinstance(result, np.ndarray)
         assert result.dtype == bool
+        assert repr(result) == repr(np.array(result))
         bare = [v.data if isinstance(v, Tensor) else v for v in (a, b)]
         np.testing.assert_array_equal(result, compare(*bare))
 

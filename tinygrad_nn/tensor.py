@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .common.arguments import check_flag
+from .common.bool_array import BoolArray, as_bools
 from .common.entry_count import EntryCount
 from .common.masked import unmasked
 from .leaves import assign_gradient, read_gradient, updated_in_place
@@ -167,8 +168,8 @@ def _operators(name: str) -> list[Callable[[Any, Any], Tensor]]:
 
 
 def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Return the method of a comparison operator; its result is a plain array."""
-    return lambda self, other: compare(self.data, raw(other))
+    """Return the method of a comparison operator; its result is not recorded in the graph."""
+    return lambda self, other: as_bools(compare(self.data, raw(other)))
 
 
 class Tensor:
@@ -421,7 +422,6 @@ class Tensor:
             if name in ATTRIBUTES:
                 raise AttributeError(f"a Tensor has no attribute {name!r}. {ATTRIBUTES[name]}")
             from .common.spelling import no_attribute
-
             raise no_attribute("a Tensor", name, () if name[0] == "_" else dir(self))
         return partial(method, self)
 
@@ -486,6 +486,7 @@ def raw_index(index: Any) -> Any:
     return type(index)([raw_index(part) for part in index]) if isinstance(index, (tuple, list)) else index
 
 
+BoolArray.constant = Tensor
 _slot: Any = Tensor.__dict__["data"]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.bool_array import as_bools
 from ..primitive import METHODS, OVERRIDES, no_rule
 
 ANSWERED: tuple[Any, ...] = (
@@ -132,7 +133,7 @@ def checked_dtype(dtype: Any, *arrays: Any) -> Any:
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     def answer(*args: Any, **kwargs: Any) -> Any:
-        return function(*as_arrays(args), **{key: as_arrays(value) for key, value in kwargs.items()})
+        return as_bools(function(*as_arrays(args), **{key: as_arrays(value) for key, value in kwargs.items()}))
 
     answer.__name__ = function.__name__
     return answer

@@ -220,6 +220,8 @@ def _view(x: Any, *size: Any) -> Any:
 METHODS.update({
     "abs":         np.absolute,
     "add":         np.add,
+    "all":         _numpy_method(np.all),
+    "any":         _numpy_method(np.any),
     "argmax":      _index_method(np.argmax),
     "argmin":      _index_method(np.argmin),
     "argsort":     _index_method(np.argsort),
