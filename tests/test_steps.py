@@ -148,6 +148,45 @@ def test_a_backward_that_stops_is_judged_until_there() -> None:
     assert "stopped here with ValueError" in report.diagnoses[-1].text
 
 
+def test_if_the_backward_stops_what_follows_from_the_first_wrong_step_is_not_called_wrong() -> None:
+    make, inputs, options, (old, new, wrong) = PROGRAMS["lstm"]
+    stopping = changed(changed(make, "dxs[t] = dx", "dxs[t] = dx @ np.ones(1)"), old, new)
+    report = compare_steps(*stopping(), inputs, **options)
+    assert [s.name for s in report.steps if not s.rule_ok] == [wrong], str(report)
+    assert "stopped here with ValueError" in report.diagnoses[-1].text
+
+
+def squared_error(X: Any, W1: Any, b1: Any, W2: Any, b2: Any, Y: Any) -> Any:
+    A1 = np.tanh(X @ W1 + b1)
+    Z2 = A1 @ W2 + b2
+    return ((Z2 - Y) ** 2).sum() / (2 * len(X))
+
+
+def divided_at_the_parameters(v: Any) -> Any:
+    """The gradients of a sum, divided by the number of samples only where they reach a parameter."""
+    m = len(v.X)
+    dZ2 = v.Z2 - v.Y
+    dW2 = v.A1.T @ dZ2 / m
+    db2 = dZ2.sum(0) / m
+    dA1 = dZ2 @ v.W2.T
+    dZ1 = dA1 * (1 - v.A1**2)
+    dW1 = v.X.T @ dZ1 / m
+    db1 = dZ1.sum(0) / m
+    return dW1, db1, dW2, db2
+
+
+@pytest.mark.parametrize("missing", [(), ("dW2",), ("db1",), ("dW1", "dW2"), ("db2", "db1"), ("db2", "dW1")])
+def test_the_parameters_whose_gradient_is_not_divided_by_the_number_of_samples_are_named(missing: Any) -> None:
+    inputs = {"X": RNG.normal(size=(6, 4)), "W1": RNG.normal(size=(4, 3)), "b1": RNG.normal(size=3),
+              "W2": RNG.normal(size=(3, 2)), "b2": RNG.normal(size=2), "Y": RNG.normal(size=(6, 2))}  # fmt: skip
+    lines = {"dW2": "v.A1.T @ dZ2", "db2": "dZ2.sum(0)", "dW1": "v.X.T @ dZ1", "db1": "dZ1.sum(0)"}
+    other = divided_at_the_parameters
+    for name in missing:
+        other = changed(other, f"{lines[name]} / m", lines[name])
+    report = compare_steps(squared_error, other, inputs)
+    assert {s.name for s in report.steps if not s.rule_ok} == set(missing), str(report)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_in_many_styles(name: str) -> None:
     make, inputs, options, (old, new, wrong) = PROGRAMS[name]

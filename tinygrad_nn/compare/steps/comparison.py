@@ -174,7 +174,7 @@ class _Matching:
             bounds, walked, wrong_count = self._walk(tape, matches)
             leaves = [k for k, m in enumerate(matches) if m.version.node.primitive is None]
             right_leaves = [k for k in leaves if is_right(walked, matches, bounds[1], k)]
-            if wrong_count < self.wrong_count and 2 * len(right_leaves) > len(leaves):
+            if wrong_count < self.wrong_count and 2 * len(right_leaves) >= len(leaves):
                 self.tape, self.right_gradients, self.matches = tape, right_gradients, matches
                 self.bounds, self.walked, self.wrong_count = bounds, walked, wrong_count
 
