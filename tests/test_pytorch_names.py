@@ -307,7 +307,13 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.zeros(2, layout="strided"), "layout: not known"),
         (lambda: torch.set_default_dtype(torch.float32), "dtype=float32"),
         (lambda: torch.unsqueze(torch.ones(2), 0), "did you mean 'unsqueeze'"),
-        (lambda: torch.multinomial(torch.ones(2), 1), "np.random.default_rng(0).choice(len(p), p=p)"),
+        (lambda: torch.distributions.Categorical, "Write the formula of the density, and draw with torch.randn"),
+        (lambda: torch.multinomial(torch.ones(2), 3), "one above 0 in each row for each sample"),
+        (lambda: torch.multinomial(torch.tensor([1.0, 0.0]), 2), "one above 0 in each row for each sample"),
+        (lambda: torch.multinomial(torch.tensor([0.0, 0.0]), 1, True), "with replacement=True at least one; got"),
+        (lambda: torch.multinomial(torch.tensor([2.0, -1.0]), 1), "finite and at least 0"),
+        (lambda: torch.multinomial(torch.tensor([2.0, np.inf]), 1), "finite and at least 0"),
+        (lambda: torch.multinomial(torch.ones(2, 2, 2), 1), "needs one or two axes of weights"),
         (lambda: torch.compile(torch.exp), "Write tinygrad_nn.compile(step)"),
         (lambda: torch.median(torch.ones(2)), "NumPy's functions take Tensors: np.median."),
         (lambda: torch.svd(torch.ones(2, 2)), "NumPy's functions take Tensors: np.linalg.svd."),
@@ -344,7 +350,8 @@ def test_random_numbers_follow_the_seed_or_a_generator():
     def drawn() -> list[Any]:
         numbers = [torch.rand(2), torch.randn(2, 3), torch.normal(0.0, 1.0, (2,)), torch.rand_like(torch.ones(3))]
         whole = [torch.randint(0, 9, (4,)), torch.randint(9, (2, 2)), torch.randperm(5)]
-        return [t.tolist() for t in (*numbers, *whole, torch.bernoulli(torch.full((8,), 0.5)))]
+        return [t.tolist() for t in (*numbers, *whole, torch.bernoulli(torch.full((8,), 0.5)),
+                                     torch.multinomial(torch.ones(9), 5))]
 
     torch.manual_seed(0)
     first = drawn()
@@ -366,6 +373,25 @@ def test_constructors_have_the_dtypes_of_pytorch_but_for_floats():
     array = np.ones(2)
     assert torch.from_numpy(array).data is array
     assert torch.tensor(array).data is not array
+
+
+def test_multinomial_draws_in_proportion_to_the_weights():
+    torch.manual_seed(1)
+    weights, n = torch.tensor([[0.0, 1.0, 3.0, 0.0, 4.0], [2.0, 2.0, 0.0, 1.0, 0.0]]), 20_000
+    p = weights.data / weights.data.sum(axis=1, keepdims=True)
+    found = torch.multinomial(weights, n, replacement=True)
+    assert found.shape == (2, n)
+    assert found.dtype == torch.int64
+    for row, expected in zip(found.data, p, strict=True):
+        error = np.bincount(row, minlength=5) / n - expected
+        assert np.all(np.abs(error) <= 5 * np.sqrt(expected * (1 - expected) / n))  # five standard deviations
+    pairs = np.zeros((5, 5))
+    for _ in range(n // 10):
+        pairs[tuple(torch.multinomial(weights[0], num_samples=2).data)] += 10 / n
+    expected = p[0, :, None] * p[0] / (1 - p[0, :, None]) * (1 - np.eye(5))  # the second is drawn from the others
+    assert np.all(np.abs(pairs - expected) <= 5 * np.sqrt(expected * (1 - expected) * 10 / n))
+    assert sorted(torch.multinomial(torch.ones(4), 4).tolist()) == [0, 1, 2, 3]
+    assert torch.multinomial(weights, 1).shape == (2, 1)
 
 
 def test_with_dim_indices_are_tensors_and_count_the_right_answers():

@@ -17,8 +17,8 @@ __all__ = [
     "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device",
     "double", "dtype", "empty", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full",
     "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
-    "linspace", "logspace", "long", "manual_seed", "normal", "ones", "ones_like", "rand", "rand_like", "randint",
-    "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros", "zeros_like",
+    "linspace", "logspace", "long", "manual_seed", "multinomial", "normal", "ones", "ones_like", "rand", "rand_like",
+    "randint", "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros", "zeros_like",
 ]  # fmt: skip
 
 float64 = double = np.dtype("float64")
@@ -260,6 +260,28 @@ def bernoulli(p: Any, *, generator: Any = None) -> Tensor:
     """Return ones and zeros, ones with the probabilities p."""
     p = np.asarray(raw(p))
     return tensor(((_shared if generator is None else generator).random(p.shape) < p).astype(p.dtype))
+
+
+def multinomial(input: Any, num_samples: Any, replacement: Any = False, *, generator: Any = None) -> Tensor:
+    """Return drawn positions in a row of weights, or in each row of a matrix; a weight 0 is never drawn.
+
+    Raises:
+        ValueError: a weight is negative or not finite, all of a row are 0, or too few are not 0.
+    """
+    weights = np.asarray(raw(input), np.float64)
+    enough = np.count_nonzero(weights, axis=-1) >= (1 if replacement else num_samples)
+    if weights.ndim not in (1, 2) or not (np.isfinite(weights) & (weights >= 0)).all() or not enough.all():
+        raise ValueError(
+            f"torch.multinomial(weights, {num_samples}) needs one or two axes of weights, finite and at least 0, with "
+            f"one above 0 in each row for each sample, or with replacement=True at least one; got {weights!r:.120}."
+        )
+    draw = _shared if generator is None else generator
+    if replacement:
+        ends = np.cumsum(weights, axis=-1) / weights.sum(axis=-1, keepdims=True)
+        return tensor((ends[..., None, :] <= draw.random((*weights.shape[:-1], num_samples, 1))).sum(axis=-1))
+    with np.errstate(divide="ignore"):
+        arrivals = draw.exponential(size=weights.shape) / weights  # at these rates, the order is that of the draws
+    return tensor(np.argsort(arrivals, axis=-1)[..., :num_samples])
 
 
 float, int, bool = float32, int32, np.dtype("bool")  # at the end, since they hide Python's own types

@@ -3,10 +3,8 @@
 _PRECISION = "Numbers are float64 or float32; leave it out, or write dtype=torch.float32 of arrays and layers."
 _SEED = "Seed with torch.manual_seed(0), and layers with rng=0."
 _ADD = "Write t.at[index].set(values) or t.at[index].add(values)."
-_DRAWN = "Draw with NumPy: np.random.default_rng(0).choice(len(p), p=p) for an array p of probabilities."
 
 ABSENT = {
-    "multinomial":       _DRAWN,
     **dict.fromkeys(["compile", "jit"], "Write tinygrad_nn.compile(step) for a function step of arrays."),
     **dict.fromkeys(["amp", "autocast", "bfloat16"], _PRECISION),
     **dict.fromkeys(["get_rng_state", "set_rng_state", "initial_seed", "random"], _SEED),
