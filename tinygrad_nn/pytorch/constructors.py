@@ -18,7 +18,8 @@ __all__ = [
     "double", "dtype", "empty", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full",
     "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
     "linspace", "logspace", "long", "manual_seed", "multinomial", "normal", "ones", "ones_like", "rand", "rand_like",
-    "randint", "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros", "zeros_like",
+    "randint", "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros",
+    "zeros_like",
 ]  # fmt: skip
 
 float64 = double = np.dtype("float64")
