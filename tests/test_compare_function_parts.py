@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinygrad_nn import compare_gradients
 from tinygrad_nn.compare.conventions import context, objects, reasons
 from tinygrad_nn.compare.conventions.cached import read_cached
 from tinygrad_nn.compare.conventions.code import same_draws
@@ -328,6 +329,36 @@ def test_the_same_draws_are_made_each_time_and_those_outside_go_on() -> None:
     assert random.random() == first != inside
     with same_draws():
         assert random.random() == inside
+    np.random.seed(3)  # noqa: NPY002
+    whole = np.random.rand(3).tolist()  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002
+    found = [np.random.rand()]  # noqa: NPY002
+    for _ in range(2):
+        with same_draws():
+            inside = np.random.rand()  # noqa: NPY002
+        found.append(np.random.rand())  # noqa: NPY002
+    assert found == whole
+    with same_draws():
+        assert np.random.rand() == inside  # noqa: NPY002
+
+
+def test_a_comparison_leaves_the_global_generators_as_they_were() -> None:
+    def dropped(x: Any) -> Any:
+        mask = np.random.randn(*x.shape) + random.random()  # noqa: NPY002
+        cache = (mask,)
+        return x * mask, cache
+
+    np.random.seed(5)  # noqa: NPY002
+    np.random.randn()  # noqa: NPY002 - NumPy makes two normal numbers at once, and keeps the second back
+    before, python = np.random.get_state(legacy=False), random.getstate()  # noqa: NPY002
+    assert before["has_gauss"] == 1
+    report = compare_gradients(dropped, V, manual=lambda dout, cache: dout * cache[0])
+    assert report.ok, str(report)
+    after = np.random.get_state(legacy=False)  # noqa: NPY002
+    assert (after["has_gauss"], after["gauss"]) == (1, before["gauss"])
+    np.testing.assert_array_equal(after["state"]["key"], before["state"]["key"])
+    assert after["state"]["pos"] == before["state"]["pos"]
+    assert random.getstate() == python
 
 
 # -- Conventions

@@ -35,7 +35,7 @@ from tinygrad_nn.compare.function.cotangents import diagnose_cotangent
 from tinygrad_nn.compare.function.error_origin import ErrorOrigin
 from tinygrad_nn.compare.function.inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents
 from tinygrad_nn.compare.function.lines import _add_edit as _told_edit
-from tinygrad_nn.compare.function.lines import _agree, _draw_batches, _with_fewer_rows
+from tinygrad_nn.compare.function.lines import _agree, _draw_batches, _limit, _with_fewer_rows
 from tinygrad_nn.compare.function.locations import _run_text
 from tinygrad_nn.compare.function.mutants import Mutant
 from tinygrad_nn.compare.function.operations import _find_joint_diagnosis, explain_graph
@@ -241,7 +241,7 @@ def test_gradients_that_agree_to_rounding() -> None:
     right, nan = np.array([1.0, 100.0, np.nan]), np.array([False, False, True])
 
     def agree(apart: list[float], error: float = 0.0, ignored: Any = nan) -> bool:
-        return _agree(right + np.array(apart), right, error, ignored)
+        return _agree(right + np.array(apart), right, _limit(right, error, ignored), ignored)
 
     assert agree([9e-7, -9e-7, 0])
     assert not agree([0, 1.1e-6, 0])

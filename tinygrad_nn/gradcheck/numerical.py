@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -265,12 +266,17 @@ def same_arrays(some: Sequence[Any], others: Sequence[Any]) -> bool:
     return all(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc") for a, b in zip(some, others, strict=True))
 
 
+@cache
+def _gauss_nodes() -> Any:
+    return np.polynomial.legendre.leggauss(5)
+
+
 def _is_analytic(
     at: Callable[[complex], list[Any]], phi: Callable[[float], float], cotangents: Sequence[Any], slope: float,
     noise: float,
 ) -> bool:  # fmt: skip
     """Tell whether the slopes by complex steps near the point integrate to the change of the function there."""
-    nodes, weights = np.polynomial.legendre.leggauss(5)
+    nodes, weights = _gauss_nodes()
     for t in (2.0**-10, 2.0**-20, 2.0**-30):
         doubt = 16 * noise / t
         if doubt > 1e-9 * abs(slope):

@@ -7,6 +7,7 @@ import inspect
 import textwrap
 import types
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,16 +36,23 @@ def returned_names(f: Callable[..., Any], count: int, part: int | None = None) -
     For ``return g(x)`` they are those that ``g`` returns; with `part` those of that part of ``return loss, g(x)``.
     """
     names = [""] * count
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(f)))
-    except (OSError, TypeError, SyntaxError):
-        return names
+    f = inspect.unwrap(f)
+    tree = _tree(getattr(f, "__code__", f if isinstance(f, type) else None))
     for node in _returns(tree):
         value = node.value
         if part is not None:
             value = value.elts[part] if isinstance(value, ast.Tuple) and -1 < part < len(value.elts) else None
         names = _names(value, f, tree, count) or names
     return names
+
+
+@lru_cache(maxsize=64)
+def _tree(code: Any) -> ast.AST:
+    """Return the syntax tree of a code object or class; an empty one if its source is not known."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, TypeError, SyntaxError):
+        return ast.Module([], [])
 
 
 def _names(value: ast.expr | None, f: Any, tree: ast.AST, count: int) -> list[str]:

@@ -15,7 +15,7 @@ from ...transforms import new_input
 from ...tree import flatten
 from ..behaviour import UNSTEADY, same_results, unsteady_diagnosis
 from ..budget import Budget
-from ..conventions.code import Code
+from ..conventions.code import Code, kept_draws
 from ..conventions.reasons import Reason, disconnected, why_disconnected
 from ..conventions.recognize import recognize_code
 from ..conventions.samples import layout, with_samples
@@ -64,6 +64,7 @@ def _trace(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> 
     return [np.asarray(raw(out)) for out in results], trace
 
 
+@kept_draws()
 def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
     """Compare the user's backward with the graph and the numerical road; see `compare_gradients`."""
     generator = own_generator(rng)

@@ -67,16 +67,16 @@ def with_source_lines(
     edits: list[Edit] = []
     pairing = comparison.code.pairing
     kept = set() if pairing is None else {*pairing.kept_shapes}
+    right_outs = [(b.outs, [_limit(out, 0.0, False) for out in b.outs]) for b in batches]
+    right_gradients = [(b.right_gradients, list(map(_limit, b.right_gradients, b.error, b.ignored))) for b in batches]
     for k, backward in enumerate(backwards):
 
         def are_right(value: Any, probe: int, backward: PossibleBackward = backward) -> list[bool]:
             batch = batches[probe]
             outs, grads = backward.finish(value)
-            if outs is not None and not all(_agree(a, b, 0.0, False) for a, b in zip(outs, batch.outs, strict=True)):
+            if outs is not None and not all(_agree(*row) for row in zip(outs, *right_outs[probe], strict=True)):
                 return [False] * len(batch.right_gradients)
-            rows = zip(
-                comparison.code.gradients_from(grads), batch.right_gradients, batch.error, batch.ignored, strict=True
-            )
+            rows = zip(comparison.code.gradients_from(grads), *right_gradients[probe], batch.ignored, strict=True)
             right = [_agree(*row) for row in rows]
             lost = set() if pairing is None else pairing.kept_shapes.keys() - kept  # an edit keeps a right shape
             return [ok and i not in lost for i, ok in enumerate(right)]
@@ -108,12 +108,16 @@ def with_source_lines(
     return [_add_line(d, backwards[0].target, labels, unexplained) if d in unexplained else d for d in diagnoses]
 
 
-def _agree(user_gradient: Array, right_gradient: Array, error: Any, ignored: Any) -> bool:
-    if np.shape(user_gradient) != np.shape(right_gradient):
+def _limit(right: Array, error: Any, ignored: Any) -> Any:
+    """Return how far an array may be from the right one."""
+    return error + CLOSE * float(np.abs(np.where(ignored, 0.0, right)).max(initial=0.0))
+
+
+def _agree(found: Array, right: Array, limit: Any, ignored: Any = False) -> bool:
+    if np.shape(found) != np.shape(right):
         return False
-    size = float(np.abs(np.where(ignored, 0.0, right_gradient)).max(initial=0.0))
     with np.errstate(invalid="ignore"):
-        return bool(((np.abs(user_gradient - right_gradient) <= error + CLOSE * size) | ignored).all())
+        return bool(((np.abs(found - right) <= limit) | ignored).all())
 
 
 def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
