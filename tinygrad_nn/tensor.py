@@ -422,13 +422,12 @@ class Tensor:
             if name in ATTRIBUTES:
                 raise AttributeError(f"a Tensor has no attribute {name!r}. {ATTRIBUTES[name]}")
             from .common.spelling import no_attribute
+
             raise no_attribute("a Tensor", name, () if name[0] == "_" else dir(self))
         return partial(method, self)
 
     def __dir__(self) -> list[str]:
         return sorted({*object.__dir__(self), *REGISTRY, *METHODS})
-
-    # -- NumPy's protocols.
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__":
