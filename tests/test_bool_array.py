@@ -55,6 +55,7 @@ PYTORCHS: list[tuple[Any, Any]] = [
     (lambda m: m.size(), (3, 4)),
     (lambda m: m.size(-1), 4),
     (lambda m: m.sum(dim=1), PLAIN.sum(1)),
+    (lambda m: m.sum(1, keepdim=True), PLAIN.sum(1, keepdims=True)),
     (lambda m: m.any(dim=1), PLAIN.any(1)),
     (lambda m: m.all(dim=0, keepdim=True), PLAIN.all(0, keepdims=True)),
     (lambda m: m.all(dim=1).float(), PLAIN.all(1).astype(np.float32)),

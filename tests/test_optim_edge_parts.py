@@ -58,3 +58,17 @@ def test_lbfgs_on_ranks_takes_no_limits_of_gradients(
         assert minimizer.step(lambda: (w * w).sum()) == 13.0
 
     on_ranks(1, work)
+
+
+def test_lbfgs_takes_a_rank_without_rows_whose_loss_depends_on_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ranks, "of", classmethod(lambda cls, call, comm, private=False: comm))
+
+    def work(comm: ThreadRanks) -> Any:
+        w = Tensor(np.array([3.0, -2.0]))
+        minimizer = optim.averaged(optim.Minimizer([w], "lbfgs"), comm)
+        return minimizer.step(lambda: 0.0 if comm.rank else (w * w).sum(), rows=0 if comm.rank else 2), w.data.tolist()
+
+    (loss, w), other = on_ranks(2, work)
+    assert loss == 13.0
+    assert w != [3.0, -2.0]
+    assert other == (loss, w)

@@ -139,6 +139,7 @@ BAD = [
     (train(solver=Solver("mse", schedule=lambda t, rate: -rate)), "in epoch 0 the schedule returned .* rate -0"),
     (train(solver=Solver("mse", schedule=lambda t, rate: np.nan, schedule_by="step")), "in step 0 .* rate nan"),
     (call(gradients="auto"), "gradients='auto'; known are 'graph', 'manual'"),
+    (call(gradients="manul"), "gradients='manul'; known are 'graph', 'manual'.* mean 'manual'"),
     # the inputs
     (
         call(x=np.ones((16, 5))),

@@ -22,7 +22,7 @@ from tinygrad_nn import (
     value_and_grad,
 )
 from tinygrad_nn.nn import FROM_Z, LOSSES, PENALTIES, losses
-from tinygrad_nn.solver.julia import DataCache
+from tinygrad_nn.solver.julia import DataCache, _differs
 
 Array = Any
 
@@ -393,3 +393,13 @@ def test_rounding_is_not_taken_for_a_change_of_weights(kind: str, rows: int, dty
     solver = Solver("mse", regularization=Regularization(dropout=0.4))
     for _ in range(3):
         BackProp(model, FeedForward(model, x, solver=solver, rng=rng), np.ones((rows, 2)), solver=solver)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sum_that_was_rounded_term_by_term_is_not_taken_for_other_weights(dtype: Any) -> None:
+    a, W, b = np.full((3, 5000), 0.1, dtype), np.ones((2, 5000), dtype), np.zeros(2, dtype)
+    z = np.cumsum(a[:, None] * W, axis=2)[..., -1] + b
+    factors, terms, eps = np.cos(np.arange(3, dtype=dtype)), 5001, np.finfo(dtype).eps
+    assert np.abs(z - 500).max() > 20 * eps * 500  # it is rounded by more than a few roundings
+    assert not _differs(W, b, factors, a, z)
+    assert _differs(W * (1 + 4 * terms * eps), b, factors, a, z)

@@ -231,6 +231,28 @@ def test_lbfgs_tells_the_gradients_where_its_search_begins() -> None:
             assert not np.array_equal(after[name], before[name])
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+def test_a_function_has_its_trained_arrays_after_each_step(optimizer: str) -> None:
+    seen = []
+
+    class Looks:
+        due = staticmethod(lambda number: True)
+
+        def step(self, step: Any) -> None:
+            seen.append((params["W"].copy(), step.weights["W"]))
+
+        def __call__(self, epoch: Any) -> None:
+            pass
+
+    params, (x, y) = {"W": np.zeros((3, 2))}, numbers(6)
+    fit(lambda p, x, y: ((x @ p["W"] - y) ** 2).mean(), x, y, params=params, solver=Solver(None, optimizer, 0.1),
+        settings=Settings(2, 3), rng=0, callbacks=[Looks()])  # fmt: skip
+    assert len(seen) == 5  # the first is reported before any step
+    for own, reported in seen:
+        np.testing.assert_array_equal(own, reported)
+    assert all(not np.array_equal(a, b) for (a, _), (b, _) in pairwise(seen))
+
+
 def test_a_line_search_leaves_no_gradients_and_goes_on_where_it_was() -> None:
     def search() -> ModuleTask:
         return ModuleTask("fit", nn.Linear(3, 2, rng=0), Solver("mse", "lbfgs", 0.5))
