@@ -103,6 +103,28 @@ def test_many_kinks_are_as_many_choices() -> None:
     assert not compare_gradients(tg.relu, x, manual=manual).ok
 
 
+def test_a_rule_that_is_0_over_0_at_many_kinks_does_not_spoil_what_is_around() -> None:
+    rng = np.random.default_rng(0)
+    share, A, x = rng.uniform(-1, 1, 40), rng.normal(size=(40, 40)), np.zeros(40)
+    absolute = tg.custom_vjp(np.abs, lambda g, out, x: g * x / out)
+
+    def f(x: Any) -> Any:
+        return absolute(A @ x).sum()
+
+    assert compare_gradients(f, [x], manual=lambda x: A.T @ share).kinds == ("kink",)
+    assert not compare_gradients(f, [x], manual=lambda x: A.T @ (1.5 * share)).ok
+
+
+@pytest.mark.parametrize("x", [[0.0, 1.0, -0.5], [0.0, 0.0, 2.0]])
+def test_infinite_slopes_behind_a_kink_are_reported(x: list[float]) -> None:
+    def manual(x: Array) -> Array:
+        return np.sign(x) / (2 * np.sqrt(np.where(x == 0, 1.0, np.abs(x))))
+
+    report = compare_gradients(lambda x: np.sort(np.sqrt(np.abs(x))).sum(), [np.array(x)], manual=manual)
+    assert not report.ok  # at 0 the slopes are infinite
+    assert "graph nan" in str(report)
+
+
 @pytest.mark.parametrize(
     ("f", "x", "slopes", "wrong"),
     [
@@ -145,6 +167,8 @@ def test_the_nearest_point_of_a_polytope() -> None:
     point, mean, inside = nearest(lowest(square - [1.5, 2.75]), 1e-9)
     assert inside
     np.testing.assert_allclose(sum(w * square[i] for w, i in mean), [1.5, 2.75])
+    assert not nearest(lowest(square * np.nan), 1e-9)[2]
+    assert not nearest(lowest(square * np.inf), 1e-9)[2]
 
 
 @pytest.mark.parametrize("rng", [0, 7])

@@ -156,6 +156,32 @@ def test_if_the_backward_stops_what_follows_from_the_first_wrong_step_is_not_cal
     assert "stopped here with ValueError" in report.diagnoses[-1].text
 
 
+class Holder:
+    dZ2: Any
+    dW2: Any
+
+
+class Called(Holder):
+    def __call__(self, X: Any) -> Any:
+        return X
+
+
+@pytest.mark.parametrize("kind", [Holder, Called])
+def test_gradients_in_attributes_of_an_object_are_judged(kind: Any) -> None:
+    def forward(X: Any, W2: Any) -> Any:
+        Z2 = X @ W2
+        return (Z2**2).sum()
+
+    def backward(v: Any) -> Any:
+        layer = kind()
+        layer.dZ2 = 2 * v.Z2
+        layer.dW2 = 3 * v.X.T @ layer.dZ2
+        return layer.dW2
+
+    report = compare_steps(forward, backward, {"X": RNG.normal(size=(4, 3)), "W2": RNG.normal(size=(3, 2))})
+    assert [(s.name, s.rule_ok) for s in report.steps] == [("layer.dZ2", True), ("layer.dW2", False)]
+
+
 def squared_error(X: Any, W1: Any, b1: Any, W2: Any, b2: Any, Y: Any) -> Any:
     A1 = np.tanh(X @ W1 + b1)
     Z2 = A1 @ W2 + b2

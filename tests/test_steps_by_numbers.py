@@ -141,6 +141,9 @@ def test_each_step_is_judged_by_numbers(name: str) -> None:
 
 def test_a_writing_forward_says_what_would_give_it_a_graph() -> None:
     report = compare_steps(only_writes, only_writes_backward, (X, W))
+    assert {s.name: (s.row.role, s.own.role) for s in report.steps} == {
+        "dz": ("intermediate",) * 2, "dx": ("input",) * 2, "dw": ("input",) * 2,
+    }  # fmt: skip
     assert report.ok
     assert any("z = np.stack(parts)" in note for note in report.notes)
 

@@ -64,11 +64,10 @@ def _trace(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> 
     return [np.asarray(raw(out)) for out in results], trace
 
 
-@kept_draws()
 def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
     """Compare the user's backward with the graph and the numerical road; see `compare_gradients`."""
     generator = own_generator(rng)
-    with np.errstate(all="ignore"), recording(False):
+    with np.errstate(all="ignore"), recording(False), kept_draws():
         code = recognize_code(f, user_inputs, manual)
         float64_inputs = [to_double(code.inputs.leaves[i]) for i in code.inputs.float_indices]
         outs = code.arrays([x.copy() for x in float64_inputs])

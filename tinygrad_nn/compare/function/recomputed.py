@@ -79,7 +79,7 @@ def _skipped_operations(place: int, node: Node) -> Iterator[Recomputed]:
         if name == "alias" or arg.shape != np.shape(node.out) or np.array_equal(arg, node.out):
             continue
         others = [np.asarray(a) for i, a in enumerate(args) if i != slot]
-        dropped = name == "multiply" and others[0].size > 1 and len(np.unique(others[0])) == 2 and not others[0].all()
+        dropped = name == "multiply" and len(np.unique(others[0])) == 2 and not others[0].all()
         kind = "mask_missing" if name in MASKS else "dropout_mask_missing" if dropped else "wrong_value"
         parent: Any = parents_of(node)[slot]
         text = f"The backward pass leaves out {name}: {value_name(parent)} is used instead of its result."

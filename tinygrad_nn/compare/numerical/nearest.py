@@ -30,8 +30,9 @@ def nearest(lowest: Callable[[Array], Vertex], tolerance: float = 1.0) -> tuple[
         if np.abs(point).max(initial=0.0) <= tolerance:
             return point, _labelled_weights(corral, weights), True
         new = lowest(point)
-        if point @ new[0] > 0.5 * (point @ point):
-            return point, _labelled_weights(corral, weights), False  # a plane separates the polytope from the origin
+        is_apart = point @ new[0] > 0.5 * (point @ point)  # a plane separates the polytope from the origin
+        if is_apart or not np.isfinite(new[0]).all() or not np.isfinite(point).all():
+            return point, _labelled_weights(corral, weights), False
         if any(np.array_equal(new[0], v) for v, _ in corral):
             break
         corral, weights = [*corral, new], np.append(weights, 0.0)
