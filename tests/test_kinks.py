@@ -115,14 +115,21 @@ def test_a_rule_that_is_0_over_0_at_many_kinks_does_not_spoil_what_is_around() -
     assert not compare_gradients(f, [x], manual=lambda x: A.T @ (1.5 * share)).ok
 
 
-@pytest.mark.parametrize("x", [[0.0, 1.0, -0.5], [0.0, 0.0, 2.0]])
-def test_infinite_slopes_behind_a_kink_are_reported(x: list[float]) -> None:
+@pytest.mark.parametrize(
+    ("x", "says"),
+    [
+        ([0.0, 1.0, -0.5], "it is 0, and the right one could not be computed: it came out as nan."),
+        ([0.0, 0.0, 2.0], "Each wrong entry is 0."),
+    ],
+)
+def test_infinite_slopes_behind_a_kink_are_reported(x: list[float], says: str) -> None:
     def manual(x: Array) -> Array:
         return np.sign(x) / (2 * np.sqrt(np.where(x == 0, 1.0, np.abs(x))))
 
     report = compare_gradients(lambda x: np.sort(np.sqrt(np.abs(x))).sum(), [np.array(x)], manual=manual)
     assert not report.ok  # at 0 the slopes are infinite
     assert "graph nan" in str(report)
+    assert says in report.diagnoses[0].text
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ def _factor_text(s: float) -> str:
 
 def _entry_text(got: Array, right: Array, index: tuple[int, ...]) -> str:
     g, r = got[index], right[index]
+    if np.isnan(r):
+        return f"it is {number_text(g)}, and the right one could not be computed: it came out as nan"
     if np.iscomplexobj(g) or np.iscomplexobj(r):
         return f"it is {number_text(g)}, and should be {number_text(r)}"
     known = abs(r) > NOTHING * np.abs(g)  # if the right entry is 0 up to rounding, the factor means nothing
