@@ -279,7 +279,8 @@ def multinomial(input: Any, num_samples: Any, replacement: Any = False, *, gener
     draw = _shared if generator is None else generator
     if replacement:
         ends = np.cumsum(weights, axis=-1) / weights.sum(axis=-1, keepdims=True)
-        return tensor((ends[..., None, :] <= draw.random((*weights.shape[:-1], num_samples, 1))).sum(axis=-1))
+        places = [np.searchsorted(row, draw.random(num_samples), side="right") for row in np.atleast_2d(ends)]
+        return tensor(np.reshape(places, (*weights.shape[:-1], num_samples)))
     with np.errstate(divide="ignore"):
         arrivals = draw.exponential(size=weights.shape) / weights  # at these rates, the order is that of the draws
     return tensor(np.argsort(arrivals, axis=-1)[..., :num_samples])

@@ -266,7 +266,7 @@ def labelled_parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def is_plain_object(value: Any) -> bool:
-    """Tell whether a value is an object of a class that only holds attributes, such as ``g`` with ``g.W = ...``."""
+    """Tell whether a value is an object of a user's class, such as ``g`` with ``g.W = ...``."""
     if type(value).__module__.split(".")[0] in ("numpy", "tinygrad_nn", "builtins"):
         return False
     return isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, (list, tuple, dict))
