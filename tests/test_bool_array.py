@@ -122,4 +122,6 @@ def test_compiled_and_mapped_functions_have_the_methods_too():
 def test_an_unknown_name_is_refused_as_that_of_a_tensor():
     with pytest.raises(AttributeError, match="a Tensor has no attribute 'flaot'; did you mean 'float'"):
         (Tensor(X) > 0).flaot()
-    assert not hasattr(Tensor(X) > 0, "__cuda_array_interface__")
+    for name in ("__cuda_array_interface__", "_batched", "node"):
+        assert not hasattr(Tensor(X) > 0, name)
+    np.testing.assert_array_equal(Tensor(X).masked_select(Tensor(X) > 0.5).data, X[PLAIN])

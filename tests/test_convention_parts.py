@@ -1,5 +1,6 @@
 """Parts that accept user code unchanged: signatures, caches, the arrays of objects, samples in rows or columns."""
 
+import functools
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -85,6 +86,12 @@ def test_the_names_in_the_last_return_of_a_function() -> None:
     assert returned_names(f, 2) == ["x", "inner"]
     assert returned_names(f, 1) == [""]
     assert returned_names(np.exp, 2) == ["", ""]
+
+    @functools.wraps(f)
+    def wrapper(*args: Any) -> Any:
+        return f(*args)
+
+    assert returned_names(wrapper, 3) == ["y", "z", ""]
     assert returned_names(calls, 2) == ["dW", "hs"]
     assert returned_names(beside, 2, 1) == returned_names(assigns, 2, 1) == ["dW", "hs"]
     assert [p.name for p in parameters(lambda a, *b, k=1, **d: 0)] == ["a", "k"]

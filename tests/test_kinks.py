@@ -176,6 +176,10 @@ def test_the_nearest_point_of_a_polytope() -> None:
     np.testing.assert_allclose(sum(w * square[i] for w, i in mean), [1.5, 2.75])
     assert not nearest(lowest(square * np.nan), 1e-9)[2]
     assert not nearest(lowest(square * np.inf), 1e-9)[2]
+    for k, vertex in ((0, [np.inf, 1]), (1, [-np.inf, 3])):  # the first point, and one that is found from it
+        moved = square - [0.0 if k else 2.0, 0.0]
+        moved[k] = vertex
+        assert not nearest(lowest(moved), 1e-9)[2]
 
 
 @pytest.mark.parametrize("rng", [0, 7])

@@ -4,6 +4,7 @@ import copy
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -392,6 +393,8 @@ def test_multinomial_draws_in_proportion_to_the_weights():
     assert np.all(np.abs(pairs - expected) <= 5 * np.sqrt(expected * (1 - expected) * 10 / n))
     assert sorted(torch.multinomial(torch.ones(4), 4).tolist()) == [0, 1, 2, 3]
     assert torch.multinomial(weights, 1).shape == (2, 1)
+    at_the_start = SimpleNamespace(random=np.zeros)  # a draw of 0, which is where a first weight of 0 ends
+    assert torch.multinomial(weights, 2, replacement=True, generator=at_the_start).tolist() == [[1, 1], [0, 0]]
 
 
 def test_with_dim_indices_are_tensors_and_count_the_right_answers():

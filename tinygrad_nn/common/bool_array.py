@@ -27,7 +27,7 @@ class BoolArray(np.ndarray[Any, Any]):
 
     def __getattr__(self, name: str) -> Any:
         """Look up a method that a Tensor has and an ndarray does not have."""
-        if name[0] == "_":  # a protocol that NumPy or Python asks for
+        if name[0] == "_" or name == "node":  # a protocol of Python or NumPy, or what tells a Tensor from an array
             raise AttributeError(name)
         return getattr(BoolArray.constant(_plain(self)), name)
 

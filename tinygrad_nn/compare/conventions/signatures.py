@@ -37,7 +37,7 @@ def returned_names(f: Callable[..., Any], count: int, part: int | None = None) -
     """
     names = [""] * count
     f = inspect.unwrap(f)
-    tree = _tree(getattr(f, "__code__", f if isinstance(f, type) else None))
+    tree = _tree(getattr(f, "__code__", None))
     for node in _returns(tree):
         value = node.value
         if part is not None:
@@ -48,7 +48,7 @@ def returned_names(f: Callable[..., Any], count: int, part: int | None = None) -
 
 @lru_cache(maxsize=64)
 def _tree(code: Any) -> ast.AST:
-    """Return the syntax tree of a code object or class; an empty one if its source is not known."""
+    """Return the syntax tree of a code object; an empty one if its source is not known."""
     try:
         return ast.parse(textwrap.dedent(inspect.getsource(code)))
     except (OSError, TypeError, SyntaxError):
