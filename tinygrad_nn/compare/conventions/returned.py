@@ -39,12 +39,15 @@ class Pairing:
     def __init__(self, inputs: Inputs, returned: Any, names: Sequence[str] = (), allows_missing: bool = False) -> None:
         """`names` are those of the returned gradients, if known; `allows_missing`: those of some inputs are enough."""
         self.all_inputs, self.names, self.allows_missing = inputs, list(names), allows_missing
+        self.indices: dict[int, list[int]] = {}  # for each argument that has gradients, those of its arrays
+        for i in inputs.float_indices:
+            self.indices.setdefault(inputs.owner[i], []).append(i)
         float_indices = sorted(self._by_index(returned))
         if not float_indices:
             raise self._error("no gradient of any input")
         self.inputs = inputs._replace(float_indices=float_indices)
         self.kept_shapes: dict[int, tuple[int, ...]] = {}  # of gradients that differ by axes of length 1 in front
-        missing = [k for k in _owners(inputs) if not any(inputs.owner[i] == k for i in float_indices)]
+        missing = [k for k, indices in self.indices.items() if not set(indices) & set(float_indices)]
         self.constants = [inputs.names[k] for k in missing]
 
     @property
@@ -69,12 +72,12 @@ class Pairing:
         return [x.reshape(shape) if k in self.kept_shapes else x for k, (x, shape) in enumerate(pairs)]
 
     def _error(self, problem: str, advice: str = "") -> TypeError:
-        names = [self.all_inputs.names[k] for k in _owners(self.all_inputs)]
+        names = [self.all_inputs.names[k] for k in self.indices]
         return TypeError(_RESULT.format(what=problem, names=printable(", ".join(names))) + advice)
 
     def _by_index(self, returned: Any) -> dict[int, Any]:
         """Return the gradients in a dict, by the index (in the flat list of arrays) of the array they belong to."""
-        owners = _owners(self.all_inputs)
+        owners = list(self.indices)
         if isinstance(returned, Mapping) and not self._has_same_keys(returned, owners):
             return self._by_name(returned)
         if isinstance(returned, (tuple, list)) and self._is_named(returned):
@@ -120,7 +123,7 @@ class Pairing:
                 ),
                 None,
             )
-            if k is not None and k in _owners(self.all_inputs):
+            if k is not None and k in self.indices:
                 gradients.update(self._of_argument(k, value))
                 continue
             for i, label in enumerate(self.all_inputs.labels):
@@ -138,8 +141,7 @@ class Pairing:
         """Raise TypeError unless all inputs that need a gradient have one."""
         input_parts = [part for value in self.all_inputs.values for part in flatten(value)[0]]
         all_missing = []
-        for k in _owners(self.all_inputs):
-            indices = [i for i in self.all_inputs.float_indices if self.all_inputs.owner[i] == k]
+        for k, indices in self.indices.items():
             missing = [self.all_inputs.labels[i] for i in indices if i not in gradients and _is_array(input_parts[i])]
             if missing and (
                 len(missing) < len(indices) or not (self.allows_missing or _is_data(self.all_inputs.names[k]))
@@ -155,14 +157,14 @@ class Pairing:
             value = self.all_inputs.values[k]
             if isinstance(value, (tuple, list)) and [*map(np.shape, value)] == [*map(np.shape, returned)]:
                 return self._of_argument(k, returned)
-        arrays = [k for k in owners if _is_array(self.all_inputs.values[k])]
-        for targets in (owners, arrays, [k for k in arrays if self.all_inputs.names[k].lower() not in LABELS]):
-            if len(returned) == len(targets):
-                return {
-                    i: v
-                    for k, part in zip(targets, returned, strict=True)
-                    for i, v in self._of_argument(k, part).items()
-                }
+        targets = owners
+        if len(returned) != len(targets):
+            targets = [k for k in owners if _is_array(self.all_inputs.values[k])]
+        if len(returned) != len(targets):
+            targets = [k for k in targets if self.all_inputs.names[k].lower() not in LABELS]
+        if len(returned) == len(targets):
+            pairs = zip(targets, returned, strict=True)
+            return {i: v for k, part in pairs for i, v in self._of_argument(k, part).items()}
         if len(returned) == len(self.all_inputs.names):
             return {i: v for k in owners for i, v in self._of_argument(k, returned[k]).items()}
         names = self.names if len(self.names) == len(returned) else []
@@ -193,7 +195,7 @@ class Pairing:
 
     def _of_argument(self, k: int, value: Any) -> dict[int, Any]:
         """Return the gradients of the arrays of argument `k`, by their index."""
-        indices = [i for i in self.all_inputs.float_indices if self.all_inputs.owner[i] == k]
+        indices = self.indices.get(k, [])
         if value is None and (self.allows_missing or self.all_inputs.names[k].lower() in LABELS):
             return {}
         if value is None:
@@ -217,10 +219,6 @@ def _but_ones(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
 def _is_data(name: str) -> bool:
     """Tell whether an input is named as one that needs no gradient: data, labels, a cache, running statistics."""
     return name.lower() in DATA or is_cache(name) or name.lower().startswith(("running", "moving"))
-
-
-def _owners(inputs: Inputs) -> list[int]:
-    return list(dict.fromkeys(inputs.owner[i] for i in inputs.float_indices))
 
 
 def _last_key(label: str) -> str:

@@ -37,12 +37,12 @@ def returned_names(f: Callable[..., Any], count: int, part: int | None = None) -
     """
     names = [""] * count
     f = inspect.unwrap(f)
-    tree = _tree(getattr(f, "__code__", None))
-    for node in _returns(tree):
+    code = getattr(f, "__code__", None)
+    for node in _returns(code):
         value = node.value
         if part is not None:
             value = value.elts[part] if isinstance(value, ast.Tuple) and -1 < part < len(value.elts) else None
-        names = _names(value, f, tree, count) or names
+        names = _names(value, f, code, count) or names
     return names
 
 
@@ -55,12 +55,17 @@ def _tree(code: Any) -> ast.AST:
         return ast.Module([], [])
 
 
-def _names(value: ast.expr | None, f: Any, tree: ast.AST, count: int) -> list[str]:
+@lru_cache(maxsize=64)
+def _assigned(code: Any) -> dict[str, ast.expr]:
+    """Return the last expression, other than a name, that a code object assigns to each of its names."""
+    assignments = [n for n in ast.walk(_tree(code)) if isinstance(n, ast.Assign) and not isinstance(n.value, ast.Name)]
+    return {n.targets[0].id: n.value for n in assignments if isinstance(n.targets[0], ast.Name)}
+
+
+def _names(value: ast.expr | None, f: Any, code: Any, count: int) -> list[str]:
     """Return the names of the parts of an expression; [] if it has not `count` parts whose names are known."""
-    if isinstance(value, ast.Name):
-        assigned = [n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name)
-                    and n.targets[0].id == value.id and not isinstance(n.value, ast.Name)]  # fmt: skip
-        value = assigned[-1] if count > 1 and assigned else value
+    if isinstance(value, ast.Name) and count > 1:
+        value = _assigned(code).get(value.id, value)
     if isinstance(value, ast.Call) and count > 1:
         called = _global_function(value.func, getattr(f, "__globals__", {}))
         return [] if called in (None, f) else returned_names(called, count)
@@ -84,9 +89,10 @@ def _global_function(func: ast.expr, names: Mapping[str, Any]) -> Any:
     return found if isinstance(found, (types.FunctionType, types.ModuleType)) else None
 
 
-def _returns(tree: ast.AST) -> list[ast.Return]:
-    """Return the return statements of the first function in a tree, without those of functions inside it."""
-    outer = next((n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)), None)
+@lru_cache(maxsize=64)
+def _returns(code: Any) -> list[ast.Return]:
+    """Return the return statements of a code object's function, without those of functions inside it."""
+    outer = next((n for n in ast.walk(_tree(code)) if isinstance(n, ast.FunctionDef)), None)
     returns, stack = [], list(outer.body) if outer is not None else []
     while stack:
         node: ast.AST = stack.pop(0)

@@ -170,14 +170,13 @@ class _Search:
         program = self.program
         candidates: list[tuple[float, int | None, Source, Change]] = []
         suspects = influencing(program, wrong, self.names or [""] * len(self.right_before[0] or []))
-        numpy = {}
+        of_source: dict[str, tuple[str | None, list[ast.expr]]] = {}
         for k, source, stmt, parent, field, index in program.units():
             if stmt not in suspects:
                 continue
-            if source.name not in numpy:
-                numpy[source.name] = numpy_name(source)
-            scope = program.scope(source, stmt)
-            writer = CandidateWriter(stmt, scope, numpy[source.name], slices_of(source))
+            if source.name not in of_source:
+                of_source[source.name] = numpy_name(source), slices_of(source)
+            writer = CandidateWriter(stmt, program.scope(source, stmt), *of_source[source.name])
             extra_cost = suspects[stmt]
             if self.lines:
                 extra_cost += 0.5 * (not any(stmt.lineno <= line <= (stmt.end_lineno or line) for line in self.lines))

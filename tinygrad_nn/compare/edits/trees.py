@@ -127,13 +127,14 @@ def constant(node: Any) -> Any:
 
 def with_location(new: ast.AST, like: ast.AST) -> Any:
     """Give the new nodes of a tree the line and column of an old node; nodes that have a place are unchanged."""
-    waiting = [new]
+    waiting: list[Any] = [new]
+    place = {name: getattr(like, name) for name in like._attributes}
     while waiting:
         node = waiting.pop()
-        if "lineno" in node._attributes and getattr(node, "lineno", None) is None:
-            ast.copy_location(node, like)
-        elif "lineno" in node._attributes:
-            continue
+        if "lineno" in node._attributes:
+            if getattr(node, "lineno", None) is not None:
+                continue
+            vars(node).update(place)  # what ast.copy_location does, without its checks
         waiting.extend(ast.iter_child_nodes(node))
     return new
 

@@ -74,10 +74,11 @@ def with_source_lines(
         def are_right(value: Any, probe: int, backward: PossibleBackward = backward) -> list[bool]:
             batch = batches[probe]
             outs, grads = backward.finish(value)
-            if outs is not None and not all(_agree(*row) for row in zip(outs, *right_outs[probe], strict=True)):
-                return [False] * len(batch.right_gradients)
-            rows = zip(comparison.code.gradients_from(grads), *right_gradients[probe], batch.ignored, strict=True)
-            right = [_agree(*row) for row in rows]
+            with np.errstate(invalid="ignore"):
+                if outs is not None and not all(_agree(*row) for row in zip(outs, *right_outs[probe], strict=True)):
+                    return [False] * len(batch.right_gradients)
+                rows = zip(comparison.code.gradients_from(grads), *right_gradients[probe], batch.ignored, strict=True)
+                right = [_agree(*row) for row in rows]
             lost = set() if pairing is None else pairing.kept_shapes.keys() - kept  # an edit keeps a right shape
             return [ok and i not in lost for i, ok in enumerate(right)]
 
@@ -114,10 +115,7 @@ def _limit(right: Array, error: Any, ignored: Any) -> Any:
 
 
 def _agree(found: Array, right: Array, limit: Any, ignored: Any = False) -> bool:
-    if np.shape(found) != np.shape(right):
-        return False
-    with np.errstate(invalid="ignore"):
-        return bool(((np.abs(found - right) <= limit) | ignored).all())
+    return np.shape(found) == np.shape(right) and bool(((np.abs(found - right) <= limit) | ignored).all())
 
 
 def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
