@@ -16,6 +16,7 @@ from tests.wrong_backward import (
     NARROW,
     TABLE,
     WIDE,
+    YESNO,
     Setting,
     Student,
     added_up,
@@ -109,6 +110,51 @@ def test_a_returned_delta_is_checked() -> None:
 
 
 # -- What is right is not blamed
+
+
+def kept_from_zero(y: Array, a: Array) -> Array:
+    return y / (a + 1e-8)
+
+
+LOGARITHMS = {
+    "binarycrossentropy": (YESNO, lambda s, k: -(kept_from_zero(s.y, s.a[k]) - kept_from_zero(1 - s.y, 1 - s.a[k]))),
+    "crossentropy": (DEEP, lambda s, k: -kept_from_zero(s.y, s.a[k])),
+}
+
+
+@pytest.mark.parametrize(("factor", "ok"), [(1.0, True), (1 + 2e-6, False), (1 + 1e-5, False), (1.1, False)])
+@pytest.mark.parametrize("loss", LOGARITHMS)
+def test_a_constant_that_avoids_log_of_zero_excuses_no_larger_mistake(loss: str, factor: float, ok: bool) -> None:
+    setting, slope = LOGARITHMS[loss]
+    model, x, y, solver = setting.build(0)
+    output = lambda s, k: through(s.name(k), slope(s, k) / s.N, s.z[k])
+    code = student(output=output, biases=lambda s, k, d: factor * d.sum(axis=0))(-1)
+    report = compare_gradients(model, x, y, solver=solver, manual=code)
+    assert report.ok == ok, str(report)
+    assert (report.kinds == ("convention",)) == ok
+    assert ("a constant such as 1e-08, which avoids log(0)" in str(report).replace("\n   ", " ")) == ok
+    assert report.first_wrong == (None if ok else f"layer {len(model)}")
+
+
+@pytest.mark.parametrize("constant", [1e-8, 1e-12])
+def test_such_a_constant_excuses_no_mistake_that_shows_at_other_weights(constant: float) -> None:
+    model, x, y, solver = YESNO.build(0)
+    for layer in model:
+        layer.b = np.zeros(layer.n_out)
+    slope = lambda s, k: ((1 - s.y) / (1 - s.a[k] + constant) - s.y / (s.a[k] + constant)) / s.N
+    output = lambda s, k: through(s.name(k), slope(s, k), s.z[k])
+    for extra, ok in ((0.0, True), (0.1, False)):
+        biases = lambda s, k, d, extra=extra: d.sum(axis=0) + extra * s.model[k].b.data
+        report = compare_gradients(model, x, y, solver=solver, manual=student(output=output, biases=biases)(-1))
+        assert report.ok == ok, str(report)
+    turned = student(output=output, weights=lambda s, k, d: s.into(k).T @ d)(-1)
+    assert compare_gradients(model, x, y, solver=solver, manual=turned).kinds[0] == "transpose"
+
+
+def test_such_a_small_difference_without_a_constant_is_wrong() -> None:
+    model, x, y, solver = YESNO.build(0)
+    code = student(biases=lambda s, k, d: d.sum(axis=0) * (1 + 1 / 4e8))(-1)
+    assert not compare_gradients(model, x, y, solver=solver, manual=code).ok
 
 
 def own_numbers(lam: float, r: float, p: float, at: int, mistake: dict[str, Any]) -> Student:

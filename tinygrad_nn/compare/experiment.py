@@ -97,6 +97,12 @@ class Experiment:
         """Whether the experiment is too large to try every possible mistake on it."""
         return bool(sum(layer.W.size for layer in self.model) * max(1, self.rows / 64) > LARGE)
 
+    @property
+    def gradient_pairs(self) -> list[tuple[Array, Array]]:
+        """The gradient that the user's backward gave for each parameter, with the right one: first of W, then of b."""
+        answer, right = self.answer, self.right
+        return [*zip(answer.dW, right.dW, strict=True), *zip(answer.db, right.db, strict=True)]
+
     def into(self, k: int) -> Array:
         """Return the input of layer k, (batch, n_in)."""
         return self.a[k - 1] if k else self.x

@@ -20,11 +20,11 @@ from ..numerical.sides import ULPS
 from ..paths import Traced
 from ..pattern import describe, list_text
 from ..rows import checked_entries, judged_row
+from ..tiny_constants import tiny_constant
 from .cotangents import diagnose_cotangent
 from .gradient_data import CLOSE, GradientData
 from .inputs_and_results import ComparisonInput, ComparisonResult, has_no_effect
 from .operations import explain_graph, only_shape_diagnosis
-from .tiny_constants import tiny_constant
 
 Array = np.ndarray[Any, Any]
 

@@ -29,13 +29,13 @@ from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
+from ..tiny_constants import tiny_constant
 from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
 from .gradient_data import GradientData
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
 from .lines import with_source_lines
 from .locations import name_values, recording_locations
 from .operations import explain_graph, only_shape_diagnosis
-from .tiny_constants import tiny_constant
 
 Array = np.ndarray[Any, Any]
 

@@ -14,13 +14,13 @@ from ..factors import Factor
 from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
+from ..tiny_constants import effect_of_tiny_constant, largest_difference
 from .error_origin import ErrorOrigin, error_origins, operations_text
 from .gradient_data import GradientData, equal_to_rounding, fit_factor, unsummed_gradients
 from .locations import describe_operation
 from .mutants import Mutant
 from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_composed_functions
-from .tiny_constants import negligible
 
 SINGLE = float(np.finfo(np.float32).eps)
 
@@ -166,11 +166,9 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
             int(data.wrong_masks[i].sum()) > 3) and has_float32_values(m):
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
                          "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
-    part = float(error.max() / (np.abs(g).max() or 1.0))
-    if part <= negligible(data.tiny):
-        return Diagnosis("convention", label, f"The gradient is right but for the effect of a constant such as "
-                         f"{data.tiny:.0e}, which avoids log(0) or a division by 0 in one of the two passes. This is "
-                         "not a mistake.", (f"{label} differs by {part:.0e} of its largest entry",))  # fmt: skip
+    tiny = effect_of_tiny_constant(largest_difference([(m, g)]), label, data.tiny)
+    if tiny is not None:
+        return tiny
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip

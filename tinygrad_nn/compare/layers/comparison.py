@@ -23,6 +23,7 @@ from ..numerical.subgradients import Hull
 from ..paths import gradients, traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
+from ..tiny_constants import ELSEWHERE, largest_difference, tiny_constant
 from .fit import Witness
 from .lines import with_source_lines
 from .verdict import diagnose
@@ -208,7 +209,9 @@ def compare_model(
         rows += roads.intermediates(verdict.delta, generator)
         at_kink = _at_kink(case, roads.noise, rows, generator)
         verified, ratio = roads.referee.verify(generator)
-        report = verdict.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink)
+        near = all(largest_difference(c.gradient_pairs) <= ELSEWHERE for c in similar)
+        tiny = tiny_constant(manual) if near else 0.0
+        report = verdict.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink, tiny)
         if not report.ok:
             report = replace(report, diagnoses=tuple(with_source_lines(report.diagnoses, manual, [case, *similar])))
     if solver.regularization.dropout:

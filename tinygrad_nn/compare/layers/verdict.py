@@ -15,6 +15,7 @@ from ..experiment import Answer
 from ..numerical.noise import SAFETY, has_float32_values
 from ..pattern import describe
 from ..report import ComparisonReport
+from ..tiny_constants import effect_of_tiny_constant, largest_difference
 from .equations import right_equation
 from .explain import State, explain, shows_in_batch
 from .findings import Finding
@@ -44,13 +45,15 @@ class Verdict(NamedTuple):
     delta: list[Array | None]
 
     def report(
-        self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str, at_kink: bool = False
-    ) -> ComparisonReport:
+        self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str, at_kink: bool = False,
+        tiny: float = 0.0,
+    ) -> ComparisonReport:  # fmt: skip
         """Return the report, with a diagnosis for everything that is wrong in the rows.
 
-        `at_kink` says that the gradients are right by another convention at a kink.
+        `at_kink` says that the gradients are right by another convention at a kink; `tiny` is the largest constant
+        such as 1e-8 in the user's code.
         """
-        return _report(self, title, tuple(rows), losses, method, at_kink)
+        return _report(self, title, tuple(rows), losses, method, at_kink, tiny)
 
 
 def diagnose(
@@ -187,11 +190,12 @@ def _is_loss_doubled(user_batch: Witness) -> bool:
 
 
 def _report(
-    verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str, at_kink: bool
-) -> ComparisonReport:
+    verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str, at_kink: bool,
+    tiny: float,
+) -> ComparisonReport:  # fmt: skip
     wrong = [row for row in rows if not row.ok and row.role == "parameter"]
     findings = _filter_kinks(_confirmed_findings(verdict, rows), wrong, at_kink)
-    diagnoses, blamed, is_harmless = _explained(verdict, rows, wrong, findings)
+    diagnoses, blamed, is_harmless = _explained(verdict, rows, wrong, findings, tiny)
     overwritten = _overwritten_names(verdict)
     if overwritten:
         diagnoses = [overwrite_diagnosis(overwritten), *(d for d in diagnoses if d.kind != "unknown")]
@@ -219,13 +223,17 @@ def _confirmed_findings(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
 
 
 def _explained(
-    verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], findings: Sequence[Finding]
+    verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], findings: Sequence[Finding], tiny: float
 ) -> tuple[list[Diagnosis], Sequence[Finding], bool]:
     """Return the diagnoses, the findings that they blame, and whether all is explained by convention or rounding."""
     by_mean = _convention_diagnosis(verdict, findings)
     harmless = [] if by_mean is None else [by_mean]
     if _is_rounding(wrong, verdict):
         harmless.append(_rounding(wrong))
+    elif wrong:
+        difference = largest_difference(verdict.user_batch.case.gradient_pairs)
+        of_tiny = effect_of_tiny_constant(difference, ", ".join(row.name for row in wrong), tiny)
+        harmless += [] if of_tiny is None else [of_tiny]
     if harmless:
         return harmless, [], True
     is_delta_wrong = verdict.user_batch.case.answer.delta is not None

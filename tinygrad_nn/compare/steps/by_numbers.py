@@ -26,10 +26,10 @@ from ..function.black_box import by_differences, describe_known_entries, empty_g
 from ..function.calling import Inputs
 from ..function.gradient_data import CLOSE, GradientData
 from ..function.operations import explain_graph
-from ..function.tiny_constants import negligible, tiny_constant
 from ..numerical.full_gradients import NumericalGradient, differentiate_inputs
 from ..numerical.sides import ULPS
 from ..rows import judged_row
+from ..tiny_constants import negligible, tiny_constant
 from .edits_by_numbers import EditSearch, JudgedStep
 from .explain import same_but_ones, shape_diagnosis
 from .forward_values import Surroundings

@@ -18,10 +18,10 @@ from ...common.printable import printable
 from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
-from ..function.tiny_constants import negligible, tiny_constant
 from ..numerical.sides import ULPS
 from ..report import ComparisonReport
 from ..rows import ArrayPair, compare_row
+from ..tiny_constants import negligible, tiny_constant
 from .by_numbers import judged_by_numbers
 from .explain import blamed_steps, explain_step, is_part_of_sum, same_but_ones
 from .matching import Match
