@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from _pytest.runner import runtestprotocol
 
+from tests.tabs import Tabs
 from tinygrad_nn.compare.budget import time_limit
 
 # programs that need other frameworks; what they found is recorded, and the tests read that
@@ -135,6 +136,12 @@ def browser() -> Generator[Any]:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def tabs(browser: Any) -> Tabs:
+    """Tabs in which nothing may go wrong."""
+    return Tabs(browser)
 
 
 @pytest.hookimpl(tryfirst=True)

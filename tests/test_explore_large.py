@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests import large_graphs
-from tests.test_explore import WRONG
+from tests.tabs import Tabs
+from tests.test_explore import WRONG, at_each
 from tinygrad_nn import Tensor
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.node import scope
@@ -36,24 +37,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture
-def show(browser: Any, pages: Any) -> Iterator[Any]:
+def show(tabs: Tabs, pages: Any) -> Iterator[Any]:
     """Open the page of a graph; when the test ends, nothing may have gone wrong."""
-    wrong: list[str] = []
-    contexts = []
-
-    def opened(make: Any, width: int = 1280, height: int = 800) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda m: wrong.append(m.text))
-        tab.on("pageerror", lambda e: wrong.append(str(e)))
-        tab.goto(pages(make).as_uri())
-        return tab
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not wrong
+    with tabs.watched() as opened:
+        yield lambda make, *size: opened(pages(make).as_uri(), *size, reduced_motion="reduce")
 
 
 def many_operands() -> Tensor:
@@ -105,11 +92,12 @@ def test_no_line_runs_over_a_node(show: Any, make: Any, size: tuple[int, int]) -
     tab = show(make, *size)
     assert tab.evaluate(WRONG) == []
     last = tab.evaluate("moments.length - 1")
-    for step in (1, last // 3, last - 2):
-        tab.evaluate("step => go(step)", step)
-        assert tab.locator(".node.current").count() == 1, step
-        assert tab.evaluate(WRONG) == [], step
-        assert tab.evaluate("document.querySelectorAll('#graph *').length") < 3000
+    steps = [1, last // 3, last - 2]
+    seen = f"() => [...['.node.current', '#graph *'].map(part => document.querySelectorAll(part).length), ({WRONG})()]"
+    for step, (current, drawn, wrong) in zip(steps, at_each(tab, steps, seen), strict=True):
+        assert current == 1, step
+        assert wrong == [], step
+        assert drawn < 3000
     tab.keyboard.press("u")
     assert tab.evaluate(WRONG) == []
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Error
 
+from tests.tabs import Tabs, until
 from tinygrad_nn import Tensor, nn, relu
 from tinygrad_nn.graph import short_number
 from tinygrad_nn.viz import explore
@@ -44,39 +43,17 @@ def server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def tab(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+def tab(tabs: Tabs, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A tab in which nothing may go wrong, and which may ask this machine alone."""
-    wrong: list[str] = []
-    context = browser.new_context(**(getattr(request, "param", None) or {"viewport": {"width": 1280, "height": 800}}))
-    tab = context.new_page()
     refused = "the server responded with a status of 400"  # wrong input of the user
-    tab.on("console", lambda m: None if refused in m.text else wrong.append(m.text))
-    tab.on("pageerror", lambda e: wrong.append(str(e)))
-    tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())
-    tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("http://127.0.0.1:", "data:")) else None)
-    yield tab
-    context.close()
-    assert not wrong
-
-
-def until(tab: Any, condition: str, arg: Any = None, seconds: float = 20) -> None:
-    """Wait for a function of the page; the page allows no code from texts, so that Playwright cannot wait in it."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            if tab.evaluate(condition, arg):
-                return
-        except Error as error:  # while another page is coming
-            if "navigation" not in str(error) and "is not defined" not in str(error):
-                raise
-        assert time.monotonic() < end, condition
-        tab.wait_for_timeout(30)
+    with tabs.watched(("http://127.0.0.1:", "data:"), refused) as opened:
+        yield opened(**getattr(request, "param", {}))
 
 
 def choose(tab: Any, name: str) -> None:
     tab.locator(f"#nodes g[aria-label^='{name},']").focus()
     tab.keyboard.press("Enter")
-    until(tab, "name => document.querySelector('#touch h2')?.textContent === 'Change ' + name", name)
+    until(tab, f"document.querySelector('#touch h2')?.textContent === {json.dumps('Change ' + name)}")
 
 
 def result(tab: Any) -> str:
@@ -86,7 +63,7 @@ def result(tab: Any) -> str:
 
 
 def settled(tab: Any, changes: int) -> None:
-    until(tab, """n => touch.live.undo === n && !touch.busy && touch.settled === touch.live.version""", changes)
+    until(tab, f"touch.live.undo === {changes} && !touch.busy && touch.settled === touch.live.version")
 
 
 def test_numbers_operations_and_branches_change_and_come_back(tab: Any, server: Any) -> None:
@@ -142,7 +119,7 @@ def test_another_branch_is_another_graph_and_a_held_value_stops_the_gradient(tab
     assert tab.locator("#nodes > g").count() == before - 2
     assert result(tab) == value(np.array([[0.1, -0.2]]))
     tab.locator("#undo").click()
-    until(tab, "n => document.querySelectorAll('#nodes > g').length === n", before)
+    until(tab, f"document.querySelectorAll('#nodes > g').length === {before}")
     choose(tab, "relu #6")
     tab.locator("#touch input[type=text]").fill("3")
     tab.keyboard.press("Enter")
@@ -181,7 +158,7 @@ def test_classes_that_are_no_node_have_a_button(tab: Any) -> None:
         assert not [one["id"] for one in violations if one["impact"] in ("serious", "critical")]
 
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "reduced_motion": "reduce"}
+PHONE = {"width": 390, "height": 844, "reduced_motion": "reduce"}
 
 
 @pytest.mark.parametrize("tab", [PHONE], indirect=True)
@@ -230,6 +207,7 @@ def test_the_end_of_a_long_number_is_seen(tab: Any) -> None:
         assert fields.evaluate_all("found => found.every(field => field.scrollWidth <= field.clientWidth)")
 
 
+@pytest.mark.parametrize("tab", [{"fresh": True}], indirect=True, ids=["tabs"])
 def test_a_reload_loses_nothing_and_each_tab_has_its_own(tab: Any, server: Any) -> None:
     tab.goto(server.url)
     tab.locator("#last").click()
@@ -266,15 +244,13 @@ def test_an_invalid_number_is_reported_and_changes_nothing(tab: Any, server: Any
     choose(tab, "x")
     tab.locator("#touch input[type=text]").first.fill("half")
     tab.keyboard.press("Enter")
-    until(tab, "() => document.getElementById('changes-said').classList.contains('wrong')")
+    until(tab, "document.getElementById('changes-said').classList.contains('wrong')")
     assert "'half' does not fit here; write a number" in tab.locator("#changes-said").inner_text()
     assert (result(tab), tab.evaluate("touch.live.undo")) == (value(), 0)
 
 
 @pytest.mark.parametrize("tab", [
-    {"viewport": {"width": 1280, "height": 800}},
-    {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark", "reduced_motion": "reduce"},
-    {"viewport": {"width": 390, "height": 844}, "has_touch": True},
+    {}, {"color_scheme": "dark", "reduced_motion": "reduce"}, {"width": 390, "height": 844, "touch": True},
 ], indirect=True, ids=["light", "dark", "phone"])  # fmt: skip
 def test_it_is_for_everyone(tab: Any, server: Any) -> None:
     tab.goto(server.url)
@@ -327,29 +303,27 @@ def test_requests_without_token_or_from_elsewhere_change_nothing(server: Any) ->
     assert ask(server, "/numbers", {"node": 2})[1]["number"] == "0.2"
 
 
-def test_a_large_array_is_changed_at_an_index_and_a_class_number_too(browser: Any) -> None:
+def test_a_large_array_is_changed_at_an_index_and_a_class_number_too(tab: Any) -> None:
     big, label = np.linspace(-1, 1, 200).reshape(20, 10), np.array([3, 1])
 
     def g(x: Any, y: Any) -> Any:
         return (x[y] * y[:, None]).sum() + (x * Tensor(np.ones((20, 10)), requires_grad=False)).sum()
 
     with explore(g, big, label, serve=True, open_browser=False) as server:
-        tab = browser.new_page()
         tab.goto(server.url)
         tab.locator("#last").click()
         choose(tab, "x")
         tab.locator("#index").fill("3, 4")
         tab.locator("#index").press("Enter")
         number = tab.locator("#touch .row input").nth(1)
-        shown = "text => document.querySelectorAll('#touch .row input')[1].value.replace('\u2212', '-') === text"
-        until(tab, shown, repr(float(big[3, 4])))
+        shown = "document.querySelectorAll('#touch .row input')[1].value.replace('\u2212', '-')"
+        until(tab, f"{shown} === '{float(big[3, 4])!r}'")
         number.fill("10")
         number.press("Enter")
         settled(tab, 1)
         changed = big.copy()
         changed[3, 4] = 10
         assert result(tab) == short_number(float((changed[label] * label[:, None]).sum() + changed.sum()))
-        tab.close()
 
 
 def test_a_file_has_no_server_and_a_function_writes_one_too(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tabs import Tabs
 from tinygrad_nn import BackProp, FeedForward, Layer, Settings, Solver, fit
 from tinygrad_nn.metrics import cm
 from tinygrad_nn.viz import GradientFlow, LiveReport
@@ -30,18 +31,10 @@ def training(path: Path, epochs: int, after: Callable[[Any], Any]) -> tuple[Live
 
 
 @pytest.fixture
-def tab(browser: Any) -> Iterator[Any]:
+def tab(tabs: Tabs) -> Iterator[Any]:
     """A tab in which nothing may go wrong, and which may ask no network."""
-    wrong: list[str] = []
-    context = browser.new_context(viewport={"width": 390, "height": 500})
-    tab = context.new_page()
-    tab.on("console", lambda m: wrong.append(m.text))
-    tab.on("pageerror", lambda e: wrong.append(str(e)))
-    tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())
-    tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith("file:") else None)
-    yield tab
-    context.close()
-    assert not wrong
+    with tabs.watched(("file:",)) as opened:
+        yield opened(width=390, height=500)
 
 
 def wait(tab: Any, condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -104,16 +104,25 @@ def walk(inside: Any) -> None:
     assert inside.locator("body").inner_text() != before
 
 
-@pytest.fixture
-def tab(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    theme, width = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    tab = context.new_page()
-    tab.asked = []
-    tab.route("**/*", lambda route: (tab.asked.append(route.request.url), route.abort())
-              if route.request.url.startswith("http") else route.continue_())  # fmt: skip
-    yield tab
+@pytest.fixture(scope="module")
+def window(browser: Any) -> Iterator[Any]:
+    """A tab for all tests, in which nothing comes from the network, and which keeps what was asked for."""
+    context = browser.new_context()
+    window = context.new_page()
+    window.asked = []
+    window.route(re.compile("^http"), lambda route: (window.asked.append(route.request.url), route.abort()))
+    yield window
     context.close()
+
+
+@pytest.fixture
+def tab(window: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    theme, width = request.param
+    window.set_viewport_size({"width": width, "height": 900})
+    window.emulate_media(color_scheme=theme)
+    window.asked.clear()
+    yield window
+    window.goto("about:blank")
 
 
 @pytest.mark.parametrize(("tab", "theme"), [(size, size[0]) for size in SIZES], indirect=["tab"])
@@ -122,8 +131,7 @@ def test_the_page_of_the_notebook_is_whole(tab: Any, theme: str, pages: dict[str
     path.write_text(pages[theme], encoding="utf-8")
     tab.goto(path.as_uri())
     assert {url.split("/")[2] for url in tab.asked} <= {"cdnjs.cloudflare.com"}  # nbconvert's own two scripts
-    for details in tab.locator("details").all():
-        details.evaluate("element => element.open = true")
+    tab.locator("details").evaluate_all("all => all.forEach(element => { element.open = true; })")
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     wide = tab.evaluate(
@@ -152,8 +160,7 @@ def test_outputs_have_no_serious_fault_for_a_screen_reader(tab: Any, pages: dict
     path = tmp_path / "notebook.html"
     path.write_text(pages[theme], encoding="utf-8")
     tab.goto(path.as_uri())
-    for details in tab.locator("details").all():
-        details.evaluate("element => element.open = true")
+    tab.locator("details").evaluate_all("all => all.forEach(element => { element.open = true; })")
     found = axe.Axe().run(tab, context={"include": [[".jp-RenderedHTMLCommon[data-mime-type='text/html']"]]})
     bad = [fault for fault in found.response["violations"] if fault["impact"] in ("serious", "critical")]
     assert not [(fault["id"], fault["nodes"][0]["html"][:200]) for fault in bad]

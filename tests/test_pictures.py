@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tabs import Tabs
 from tinygrad_nn import Tensor, affine, nn, relu, sigmoid, softmax, softmax_crossentropy
 from tinygrad_nn.graph import GraphView, short_number
 from tinygrad_nn.viz import explore
@@ -139,27 +140,18 @@ def test_a_step_of_the_gif_has_its_equation() -> None:
 
 
 @pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    wrong: list[str] = []
-    contexts: list[Any] = []
+def opened(tabs: Tabs, tmp_path: Path) -> Iterator[Any]:
+    with tabs.watched() as open_page:
 
-    def open_(result: Any, operation: str, width: int = 1280, phase: str = "forward", **options: Any) -> Any:
-        contexts.append(
-            browser.new_context(viewport={"width": width, "height": 800}, reduced_motion="reduce", **options)
-        )
-        tab = contexts[-1].new_page()
-        tab.on("console", lambda m: wrong.append(m.text))
-        tab.on("pageerror", lambda e: wrong.append(str(e)))
-        tab.goto(explore(result, tmp_path / "page.html").as_uri())
-        tab.evaluate("""([operation, phase]) => go(Array.from({ length: moments.length }, (_, i) => i).find(
-            i => moments[i].phase === phase && nodes[moments[i].node].operation === operation))""",
-            [operation, phase])  # fmt: skip
-        return tab
+        def open_(result: Any, operation: str, width: int = 1280, phase: str = "forward", **preferences: Any) -> Any:
+            address = explore(result, tmp_path / "page.html").as_uri()
+            tab = open_page(address, width, reduced_motion="reduce", **preferences)
+            tab.evaluate("""([operation, phase]) => go(Array.from({ length: moments.length }, (_, i) => i).find(
+                i => moments[i].phase === phase && nodes[moments[i].node].operation === operation))""",
+                [operation, phase])  # fmt: skip
+            return tab
 
-    yield open_
-    for context in contexts:
-        context.close()
-    assert not wrong
+        yield open_
 
 
 def marked(tab: Any, name: str) -> list[tuple[int, int]]:
@@ -206,9 +198,14 @@ def test_a_product_is_a_row_times_a_column(opened: Any) -> None:
 def test_every_picture_is_drawn(opened: Any, result: Any, kind: str) -> None:
     view = GraphView(result)
     tab = opened(result, view[view.outputs[0]].operation)
-    assert tab.locator("#detail .picture").count() == 1
-    assert tab.locator("#detail .picture svg, #detail .picture canvas").count() >= 1
-    assert tab.evaluate("document.querySelector('#panel').scrollWidth <= document.querySelector('#panel').clientWidth")
+    pictures, drawn, over = tab.evaluate("""() => {
+        const count = selector => document.querySelectorAll(selector).length, panel = document.querySelector("#panel");
+        return [count("#detail .picture"), count("#detail .picture svg, #detail .picture canvas"),
+            panel.scrollWidth - panel.clientWidth];
+    }""")
+    assert pictures == 1
+    assert drawn >= 1
+    assert over <= 0
 
 
 EXTREME = [
@@ -230,7 +227,7 @@ def test_a_picture_of_any_numbers_is_drawn(opened: Any, values: Any) -> None:
         const places = [...document.querySelectorAll("#detail svg *")].flatMap(part => [...part.attributes]);
         return places.filter(({ name, value }) => name !== "aria-label" && /NaN|Infinity|null/.test(value)).length;
     }"""
-    assert [tab.evaluate(drawn, kind) for kind in ("sin", "divide", "softmax", "standardize", "sum")] == [0] * 5
+    assert tab.evaluate(f"kinds => kinds.map({drawn})", ["sin", "divide", "softmax", "standardize", "sum"]) == [0] * 5
 
 
 def test_every_number_of_a_step_is_inside_the_picture_of_its_curve(opened: Any) -> None:

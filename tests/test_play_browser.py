@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tabs import Tabs, until
 from tinygrad_nn.io import load_network
 from tinygrad_nn.play import Choices, play
 
@@ -39,37 +40,16 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture
-def open_tab(browser: Any) -> Iterator[Callable[..., Any]]:
+def open_tab(tabs: Tabs) -> Iterator[Callable[..., Any]]:
     """Opens tabs in which nothing may go wrong."""
-    wrong: list[str] = []
-    contexts = []
+    with tabs.watched(("http://127.0.0.1", "data:"), "400 (Bad Request)") as opened:
 
-    def opened(url: str, width: int = 1280, height: int = 900, context: Any = None, **options: Any) -> Any:
-        if context is None:
-            context = browser.new_context(viewport={"width": width, "height": height}, **options)
-            contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda m: wrong.append(m.text) if "400 (Bad Request)" not in m.text else None)
-        tab.on("pageerror", lambda e: wrong.append(str(e)))
-        tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())
-        own = ("http://127.0.0.1", "data:")
-        tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(own) else None)
-        tab.goto(url)
-        until(tab, "document.getElementById('loss').textContent !== ''")
-        return tab
+        def open_(url: str, width: int = 1280, height: int = 900, **options: Any) -> Any:
+            tab = opened(url, width, height, **options)
+            until(tab, "document.getElementById('loss').textContent !== ''")
+            return tab
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not wrong
-
-
-def until(tab: Any, condition: str) -> None:
-    """Wait for a condition; the page's own policy lets no string be evaluated inside it."""
-    end = time.monotonic() + 60
-    while not tab.evaluate(condition):
-        assert time.monotonic() < end, condition
-        tab.wait_for_timeout(20)
+        yield open_
 
 
 def number(tab: Any, name: str) -> float:
@@ -104,7 +84,7 @@ def test_two_moons_are_learnt_while_one_looks(open_tab: Any, url: str) -> None:
 
 
 def test_reloads_and_tabs_lose_nothing(open_tab: Any, url: str) -> None:
-    tab = open_tab(url)
+    tab = open_tab(url, fresh=True)
     tab.select_option("#optimizer", "momentum")
     until(tab, "document.getElementById('optimizer').value === 'momentum'")
     tab.fill("#width-0", "5")
@@ -122,7 +102,7 @@ def test_reloads_and_tabs_lose_nothing(open_tab: Any, url: str) -> None:
     for _ in range(10):
         tab.reload()
         until(tab, f"document.getElementById('updates').textContent === '{updates}'")
-    tabs = [tab, *(open_tab(here, context=tab.context) for _ in range(4))]
+    tabs = [tab, *(open_tab(here, beside=tab) for _ in range(4))]
     for each in tabs:
         until(each, f"document.getElementById('updates').textContent === '{updates}'")
         assert each.input_value("#optimizer") == "momentum"
@@ -133,12 +113,12 @@ def test_reloads_and_tabs_lose_nothing(open_tab: Any, url: str) -> None:
     for each in tabs:
         each.bring_to_front()
         until(each, f"document.getElementById('updates').textContent === '{state['updates'] + 1:,}'")
-    other = open_tab(url)  # the address that was printed is a new playground
+    other = open_tab(url, beside=tab)  # the address that was printed is a new playground
     assert other.inner_text("#updates") == "0"
 
 
 def test_one_sample_goes_forward_and_back(open_tab: Any, url: str) -> None:
-    tab = open_tab(url)
+    tab = open_tab(url, fresh=True)
     tab.click("#step")
     until(tab, "document.getElementById('updates').textContent === '1'")
     until(tab, "document.getElementById('say').textContent === 'Trained on batch 1.'")
@@ -222,7 +202,7 @@ def test_errors_are_shown_on_the_page_and_change_nothing(open_tab: Any, url: str
 
 
 def test_an_answer_leaves_alone_what_somebody_is_writing(open_tab: Any, url: str) -> None:
-    tab = open_tab(url)
+    tab = open_tab(url, fresh=True)
     held: list[Any] = []
 
     def hold(route: Any) -> None:
@@ -295,13 +275,17 @@ def test_it_can_be_used_by_everyone(open_tab: Any, url: str, look: str) -> None:
         part.checkVisibility() && [...part.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) &&
         part.tagName !== "SCRIPT" && parseFloat(getComputedStyle(part).fontSize) < 11).map(part => part.outerHTML)""")
     assert not small
+    tab.evaluate("""() => {
+        window.reached = [];
+        const reach = () => reached.push(document.activeElement.id || document.activeElement.outerHTML);
+        addEventListener("keyup", reach, true);
+    }""")
     tab.keyboard.press("Tab")
     names = tab.evaluate("""() => [...document.querySelectorAll("button, select, input, a, [tabindex]")]
         .filter(part => part.checkVisibility() && !part.disabled && part.tabIndex >= 0).length""")
-    seen = set()
-    for _ in range(names + 5):
-        seen.add(tab.evaluate("document.activeElement.id || document.activeElement.outerHTML"))
+    for _ in range(names + 4):
         tab.keyboard.press("Tab")
+    seen = set(tab.evaluate("reached"))
     wanted = "train step reset pace dataset add optimizer plane across explorer save export row first back"
     assert set(wanted.split()) <= seen
 

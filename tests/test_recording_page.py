@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tabs import Tabs
 from tinygrad_nn import Layer, Settings, Solver, fit, nn
 from tinygrad_nn.viz import Record
 
@@ -26,18 +27,10 @@ def moons(record: Record, activation: str = "tanh", width: int = 4, seed: int = 
 
 
 @pytest.fixture
-def tab(browser: Any) -> Iterator[Any]:
+def tab(tabs: Tabs, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A tab in which nothing may go wrong, and which may ask no network."""
-    wrong: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    tab = context.new_page()
-    tab.on("console", lambda m: wrong.append(m.text))
-    tab.on("pageerror", lambda e: wrong.append(str(e)))
-    tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())
-    tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
-    yield tab
-    context.close()
-    assert not wrong
+    with tabs.watched() as opened:
+        yield opened(height=900, **getattr(request, "param", {}))
 
 
 def shown(tab: Any, label: str, cells: int) -> list[str]:
@@ -111,6 +104,7 @@ def test_the_plane_says_what_the_model_gave(tab: Any, tmp_path: Path) -> None:
     assert f"down on {share} %" in plane.get_attribute("aria-label")
 
 
+@pytest.mark.parametrize("tab", [{"fresh": True}], indirect=True, ids=["clock"])
 def test_it_plays_pauses_and_steps(tab: Any, tmp_path: Path) -> None:
     tab.emulate_media(reduced_motion="reduce")
     tab.clock.install()

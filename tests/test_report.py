@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tabs import Tabs
 from tinygrad_nn.cli import main
 from tinygrad_nn.cli.page import command, page
 from tinygrad_nn.cli.run import Options, execute, prepare
@@ -38,6 +40,16 @@ def hostile(path: str = "<b>&'.csv") -> str:
         rows = [[*rng.normal(size=3).round(3), CLASSES[k % 3]] for k in range(60)]
         csv.writer(file).writerows([[EVIL, 'b&"c', "$x_1$", "<i>target"], *rows])
     return path
+
+
+@pytest.fixture(scope="module")
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a training on such a table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("hostile"))
+        call = ["train", "--data", hostile(), "--target", "<i>target", "--epochs", "3", "--report", "--quiet"]
+        assert main([*call, "--out", "o"]) == 0  # a warning would be an error here
+        return Path("o/report.html").absolute()
 
 
 def text_of(html: str) -> str:
@@ -186,10 +198,8 @@ def test_a_report_that_fails_leaves_nothing(broken: str, capsys: Capture, monkey
 # Text of the user.
 
 
-def test_hostile_names_are_text_and_rare_letters_no_warning() -> None:
-    call = ["train", "--data", hostile(), "--target", "<i>target", "--epochs", "2", "--report", "--quiet"]
-    assert main([*call, "--out", "o"]) == 0  # a warning would be an error here
-    html = Path("o/report.html").read_text("utf-8")
+def test_hostile_names_are_text_and_rare_letters_no_warning(hostile_report: Path) -> None:
+    html = hostile_report.read_text("utf-8")
     assert "<img src=x" not in html
     assert "<i>" not in html
     assert "\x1b" not in html
@@ -209,20 +219,17 @@ def test_letters_that_a_plot_has_not_are_written_out() -> None:
 # In a real browser.
 
 
+@pytest.fixture
+def show(tabs: Tabs) -> Iterator[Any]:
+    with tabs.watched(("file:", "data:", "about:")) as opened:
+        yield opened
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_in_a_browser(browser: Any, width: int, scheme: str) -> None:
-    call = ["train", "--data", hostile(), "--target", "<i>target", "--epochs", "3", "--report", "--quiet"]
-    assert main([*call, "--out", "o"]) == 0
-    wrong: list[str] = []
-    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    tab = context.new_page()
-    tab.on("console", lambda m: wrong.append(m.text))
-    tab.on("pageerror", lambda e: wrong.append(str(e)))
-    tab.on("dialog", lambda d: wrong.append("a dialog") or d.dismiss())
-    tab.on("request", lambda r: wrong.append(r.url) if not r.url.startswith(("file:", "data:", "about:")) else None)
-    tab.goto(Path("o/report.html").absolute().as_uri())
+def test_the_page_in_a_browser(show: Any, hostile_report: Path, width: int, scheme: str) -> None:
+    tab = show(hostile_report.as_uri(), width, 844, color_scheme=scheme)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     assert tab.locator("img").count() == 0
     assert EVIL in tab.locator("#scores").inner_text()
@@ -248,8 +255,6 @@ def test_the_page_in_a_browser(browser: Any, width: int, scheme: str) -> None:
     assert inside.locator("html").evaluate("h => h.scrollWidth") <= width
     background = inside.locator("body").evaluate("b => getComputedStyle(b).backgroundColor")
     assert background == ("rgb(13, 17, 23)" if scheme == "dark" else "rgb(255, 255, 255)")
-    context.close()
-    assert not wrong
 
 
 def test_graph_network_and_explorer_are_of_one_moment() -> None:
@@ -277,7 +282,7 @@ def test_graph_network_and_explorer_are_of_one_moment() -> None:
     assert html.count("of the first row of the test part, after the training") >= 2  # above the graph, and the explorer
 
 
-def test_letters_have_11_pixels_and_wide_parts_scroll(browser: Any, tmp_path: Path) -> None:
+def test_letters_have_11_pixels_and_wide_parts_scroll(show: Any, tmp_path: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     (tmp_path / "report.html").write_text(page(execute(prepare(Options(epochs=3, hidden="5")), flow=True)), "utf-8")
     assert main(["graph", "--untrained", "--quiet", "--out", "graph.html"]) == 0
@@ -285,9 +290,7 @@ def test_letters_have_11_pixels_and_wide_parts_scroll(browser: Any, tmp_path: Pa
     for name, title in (("report", None), ("graph", "crossentropy of 2 rows of iris, before training"),
                         ("network", "Row 51 of iris: versicolor")):  # fmt: skip
         for width in (390, 1280):
-            context = browser.new_context(viewport={"width": width, "height": 800})
-            tab = context.new_page()
-            tab.goto((tmp_path / f"{name}.html").as_uri())
+            tab = show((tmp_path / f"{name}.html").as_uri(), width)
             sizes = tab.evaluate("""[...document.querySelectorAll("svg text")].filter(t => t.getClientRects().length)
                 .map(text => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)""")
             assert min(sizes) >= 11
@@ -295,4 +298,3 @@ def test_letters_have_11_pixels_and_wide_parts_scroll(browser: Any, tmp_path: Pa
             assert title is None or tab.locator("body").inner_text().count(title) == 1
             faults = axe.Axe().run(tab).response["violations"]
             assert [fault["id"] for fault in faults if fault["impact"] in ("serious", "critical")] == []
-            context.close()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from tests.tabs import Tabs
 from tinygrad_nn import Layer, Tensor, nn, sigmoid
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.graph.equations import replace_letters, unicode_line
@@ -326,24 +327,9 @@ def test_rules_are_in_the_letters_of_their_operands(result: Any, slot: int, of: 
 
 
 @pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    wrong: list[str] = []
-    contexts: list[Any] = []
-
-    def open_(path: Path, **options: Any) -> Any:
-        contexts.append(
-            browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce", **options)
-        )
-        tab = contexts[-1].new_page()
-        tab.on("console", lambda m: wrong.append(m.text))
-        tab.on("pageerror", lambda e: wrong.append(str(e)))
-        tab.goto(path.as_uri())
-        return tab
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert not wrong
+def opened(tabs: Tabs) -> Iterator[Any]:
+    with tabs.watched() as open_page:
+        yield lambda path, **options: open_page(path.as_uri(), reduced_motion="reduce", **options)
 
 
 def test_the_page_explains_a_bar_and_speaks_in_own_letters(opened: Any, tmp_path: Path) -> None:
