@@ -60,7 +60,7 @@ def largest_difference(pairs: Sequence[tuple[Array, Array]]) -> float:
 
 def effect_of_tiny_constant(difference: float, label: str, tiny: float) -> Diagnosis | None:
     """Return the diagnosis that a tiny constant explains the largest difference of gradients, or None."""
-    if not difference <= negligible(tiny):  # NaN is no small difference
+    if not 0 < difference <= negligible(tiny):  # NaN is no small difference
         return None
     return Diagnosis("convention", label, f"The gradient is right but for the effect of a constant such as {tiny:.0e}, "
                      "which avoids log(0) or a division by 0 in one of the two passes. This is not a mistake.",
