@@ -223,7 +223,7 @@ def _confirmed_findings(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
 
 
 def _explained(
-    verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], findings: Sequence[Finding], tiny: float
+    verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], findings: Sequence[Finding], tiny: float = 0.0
 ) -> tuple[list[Diagnosis], Sequence[Finding], bool]:
     """Return the diagnoses, the findings that they blame, and whether all is explained by convention or rounding."""
     by_mean = _convention_diagnosis(verdict, findings)
