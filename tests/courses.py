@@ -652,6 +652,22 @@ class OwnRate(Steps):
         return self.back_prop(error, 0.1)
 
 
+class OwnMoments(Steps):
+    """Moments change as well; those of an attribute that is named as an optimizer are no parameters."""
+
+    def __init__(self, w: Array, b: Array) -> None:
+        super().__init__(w, b)
+        self.opt_m, self.adopted = np.zeros_like(w), np.zeros_like(b)
+
+    def forward_pass(self, x: Array) -> Array:
+        return self.feed_forward(x) + self.adopted + 0 * self.opt_m.sum()
+
+    def backward_pass(self, error: Array) -> Array:
+        self.opt_m += self.x.T @ error
+        self.adopted += error.sum(axis=0)
+        return error @ self._w.T
+
+
 class Three:
     """The backward takes the input again, and returns the gradients of the parameters after that of the input."""
 

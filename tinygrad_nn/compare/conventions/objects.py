@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ PARAMS = ("params", "parameters", "weights", "param", "theta", "variables", "_pa
 GRADS = ("grads", "gradients", "grad", "dparams", "d_params", "dweights", "param_grads", "_grads", "gradient")
 RESULTS = ("output", "out", "outputs", "loss", "y", "a", "z")
 RATES = ("learning_rate", "lr", "eta", "alpha", "step_size", "rate")
+OPTIMIZER = re.compile(r"(^|[._])opt(im|imizers?)?(_|$)")  # as in self.opt.m and self.opt_state
 RATE = 2.0**20  # a power of two, so that a step this long and its division lose no digits of the gradient
 DEPTH = 6  # levels of attributes and containers that are searched for arrays
 RETURNED = "returned"  # first key of a path into the dict that the backward returned, not into the object
@@ -365,7 +367,7 @@ def _find_parameters(obj: Any, layout: ObjectLayout, data: Inputs, candidates: M
             place = ()
         if place is not None:
             parameter_paths[_label(path)], gradient_paths[_label(path)] = path, place
-        elif is_changed and "opt" not in _label(path):
+        elif is_changed and not any(OPTIMIZER.search(str(key).lower()) for key in path):
             changed.append(_label(path))
     return layout._replace(parameters=parameter_paths, gradients=gradient_paths, changed=tuple(changed))
 
