@@ -141,7 +141,7 @@ def test_such_a_constant_excuses_no_mistake_that_shows_at_other_weights(constant
     model, x, y, solver = YESNO.build(0)
     for layer in model:
         layer.b = np.zeros(layer.n_out)
-    slope = lambda s, k: ((1 - s.y) / (1 - s.a[k] + constant) - s.y / (s.a[k] + constant)) / s.N
+    slope = lambda s, k, c=constant: ((1 - s.y) / (1 - s.a[k] + c) - s.y / (s.a[k] + c)) / s.N
     output = lambda s, k: through(s.name(k), slope(s, k), s.z[k])
     for extra, ok in ((0.0, True), (0.1, False)):
         biases = lambda s, k, d, extra=extra: d.sum(axis=0) + extra * s.model[k].b.data

@@ -95,5 +95,5 @@ def _parts(f: Any) -> list[Any]:
     used = [f.__globals__[name] for name in names if name in f.__globals__]
     modules = [m for m in used if isinstance(m, types.ModuleType) and m.__name__.partition(".")[0] not in LIBRARIES]
     used += [getattr(m, name) for m in modules for name in f.__code__.co_names if hasattr(m, name)]
-    used += closed_over(f).values()
+    used += filter(callable, closed_over(f).values())
     return [f.__code__, *(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values(), *used]
