@@ -21,7 +21,6 @@ import numpy as np
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tests.tabs import Tabs
 from tinygrad_nn.compare.budget import time_limit
 
 # programs that need other frameworks; what they found is recorded, and the tests read that
@@ -139,8 +138,10 @@ def browser() -> Generator[Any]:
 
 
 @pytest.fixture(scope="session")
-def tabs(browser: Any) -> Tabs:
+def tabs(browser: Any) -> Any:
     """Tabs in which nothing may go wrong."""
+    from tests.tabs import Tabs  # here, because tests of this file run it from other folders
+
     return Tabs(browser)
 
 
