@@ -72,6 +72,13 @@ def assigns(dW: Any) -> Any:
     return 1.0, grads
 
 
+def renames(dW: Any) -> Any:
+    grads = returns(dW, 2, {})
+    kept = grads
+    grads = kept
+    return 1.0, grads
+
+
 def test_the_names_in_the_last_return_of_a_function() -> None:
     def f(x: Any, self: Any = None, flag: bool = False) -> Any:
         def inner() -> Any:
@@ -93,7 +100,8 @@ def test_the_names_in_the_last_return_of_a_function() -> None:
 
     assert returned_names(wrapper, 3) == ["y", "z", ""]
     assert returned_names(calls, 2) == ["dW", "hs"]
-    assert returned_names(beside, 2, 1) == returned_names(assigns, 2, 1) == ["dW", "hs"]
+    for other in (beside, assigns, renames):
+        assert returned_names(other, 2, 1) == ["dW", "hs"]
     assert [p.name for p in parameters(lambda a, *b, k=1, **d: 0)] == ["a", "k"]
 
 

@@ -411,3 +411,12 @@ def test_a_statement_is_followed_by_a_factor_for_each_row() -> None:
     found = [change.new.text for change in statement_changes(CandidateWriter(body.body[0], scope, "np", []), body,
              "body", 0) if isinstance(change.new, FollowedBy)]  # fmt: skip
     assert [text for text in found if "*=" in text] == [f"d /= N; d *= {by}" for by in ("d", "m[:, None]", "w")]
+
+
+def test_a_slice_that_the_function_has_elsewhere_is_tried() -> None:
+    wrong = written("def backward(x):\n    size = x[2:7].size\n    return 3 * x[0:4] / size\n")
+    x = [np.random.default_rng(k).normal(size=9) for k in range(2)]
+    (found,) = nearest_edits(
+        wrong, lambda f, k: f(x[k]), lambda dx, k: [np.array_equal(dx, 3 * x[k][2:7] / 5)], probes=2, seconds=60.0
+    )
+    assert found.after == "return 3 * x[2:7] / size"
