@@ -157,6 +157,13 @@ def test_such_a_small_difference_without_a_constant_is_wrong() -> None:
     assert not compare_gradients(model, x, y, solver=solver, manual=code).ok
 
 
+def test_a_constant_without_effect_is_not_spoken_of() -> None:
+    model, x, y, solver = DEEP.build(0)
+    code = student(biases=lambda s, k, d, unused=1e-12: d[::-1].sum(axis=0))(-1)
+    report = compare_gradients(model, x, y, solver=solver, manual=code)
+    assert (report.ok, report.diagnoses) == (True, ())
+
+
 def own_numbers(lam: float, r: float, p: float, at: int, mistake: dict[str, Any]) -> Student:
     """A student who wrote the strengths into the code, and made a mistake, or none."""
 
