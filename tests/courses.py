@@ -657,14 +657,14 @@ class OwnMoments(Steps):
 
     def __init__(self, w: Array, b: Array) -> None:
         super().__init__(w, b)
-        self.opt_m, self.adopted = np.zeros_like(w), np.zeros_like(b)
+        self.opt_m, self.adopt = np.zeros_like(w), np.zeros_like(b)
 
     def forward_pass(self, x: Array) -> Array:
-        return self.feed_forward(x) + self.adopted + 0 * self.opt_m.sum()
+        return self.feed_forward(x) + self.adopt + 0 * self.opt_m.sum()
 
     def backward_pass(self, error: Array) -> Array:
         self.opt_m += self.x.T @ error
-        self.adopted += error.sum(axis=0)
+        self.adopt += error.sum(axis=0)
         return error @ self._w.T
 
 

@@ -170,7 +170,7 @@ def test_an_object_that_was_used_before_is_left_unchanged() -> None:
     ("layer", "ok", "note"),
     [(c.UpdatesTooEarly, False, "What back_prop returns depends on its learning rate, so it updates a parameter that"),
      (c.OwnRate, True, "backward_pass changes _w, _b, whose gradients it does not tell: store them, such as self.d_w"),
-     (c.OwnMoments, True, "backward_pass changes adopted, whose gradients it does not tell: store them, such as")],
+     (c.OwnMoments, True, "backward_pass changes adopt, whose gradients it does not tell: store them, such as")],
 )  # fmt: skip
 def test_the_note_tells_what_an_update_inside_the_backward_does(layer: Any, ok: bool, note: str) -> None:
     r = np.random.default_rng(0)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.tabs import Tabs
 from tinygrad_nn import Tensor, affine, relu, softmax_crossentropy
 from tinygrad_nn.common.printable import printable
 from tinygrad_nn.graph import GraphView
@@ -558,17 +559,15 @@ def test_ink_can_be_read_on_every_colour() -> None:
         assert contrast(shade(fill, "").ink, fill) >= 4.5
 
 
-def test_a_page_of_one_node_is_one_of_landmarks_and_prints_the_whole_picture(browser: Any, tmp_path: Path) -> None:
+def test_a_page_of_one_node_is_one_of_landmarks_and_prints_the_whole_picture(tabs: Tabs, tmp_path: Path) -> None:
     assert "<h1>Computation graph of 1 node</h1>" in draw(Tensor(1.0, name="x")).html
-    context = browser.new_context(viewport={"width": 700, "height": 900})
-    tab = context.new_page()
-    tab.goto(draw(two_layers()).save(tmp_path / "page.html").as_uri())
-    assert tab.locator("body > :not(header, main)").count() == 0, "every text is in a landmark"
-    wide = "document.querySelector('.drawing svg').getBoundingClientRect().width"
-    assert tab.evaluate(wide) > 700, "on the screen it scrolls"
-    tab.emulate_media(media="print")
-    assert 300 < tab.evaluate(wide) < 700
-    context.close()
+    with tabs.watched() as opened:
+        tab = opened(draw(two_layers()).save(tmp_path / "page.html").as_uri(), 700, 900)
+        assert tab.locator("body > :not(header, main)").count() == 0, "every text is in a landmark"
+        wide = "document.querySelector('.drawing svg').getBoundingClientRect().width"
+        assert tab.evaluate(wide) > 700, "on the screen it scrolls"
+        tab.emulate_media(media="print")
+        assert 300 < tab.evaluate(wide) < 700
 
 
 def test_a_page_holds_the_picture_or_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
