@@ -72,6 +72,23 @@ def test_an_error_stands_out_by_its_neighbours_its_size_and_its_bound() -> None:
     assert _outliers(most, np.ones(100), np.ones(100)).sum() == 9
 
 
+@pytest.mark.parametrize(("role", "dtype", "roundings", "ok"), [
+    ("parameter", np.float64, 3.9, True), ("parameter", np.float64, 4.1, False), ("intermediate", np.float64, 9, True),
+    ("parameter", np.float32, 3.9, True), ("parameter", np.float32, 4.1, False), ("parameter", np.float32, 1e-9, True),
+])  # fmt: skip
+def test_an_entry_in_which_large_terms_cancel_does_not_stand_out(
+    role: str, dtype: Any, roundings: float, ok: bool
+) -> None:
+    graph = np.zeros(100)
+    graph[0] = -8.0
+    error = np.full(100, 1e-20)
+    error[1] = 8.0 * roundings * np.finfo(dtype).eps
+    in_dtype = None if dtype is np.float64 else graph.astype(dtype)
+    pair = ArrayPair("W", role, graph + error, graph, np.full(100, error[1] / 0.9), in_dtype)
+    exact = lambda index: CheckedEntry(graph[index], 1.0, False)
+    assert compare_row(pair, exact, np.random.default_rng(0), 1)[0].ok == ok
+
+
 @pytest.mark.parametrize(("value", "far", "disputed"), [
     (1.0, 0.0, False), (1.9, 0.0, False), (2.1, 0.0, True), (0.1, 0.0, False), (-0.1, 0.0, True), (1.0, 0.4, False),
     (1.0, 0.6, True), (1.0, -0.4, False), (1.0, -0.6, True),

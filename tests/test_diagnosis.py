@@ -122,6 +122,35 @@ LOGARITHMS = {
 }
 
 
+@pytest.mark.parametrize("layers", [
+    ((4, 40, 3), ("relu", "softmax")), ((30, 64, 10), ("relu", "softmax")), ((4, 60, 1), ("relu", "sigmoid")),
+    ((34, 30, 20), ("sigmoid", "sigmoid")), ((17, 41), ("tanh",)), ((41, 7, 30, 4), ("sigmoid", "relu", "sigmoid")),
+])  # fmt: skip
+@pytest.mark.parametrize("returns_delta", [False, True])
+def test_right_work_of_units_that_are_saturated_raises_no_alarm(layers: Any, returns_delta: bool) -> None:
+    widths, activations = layers
+    last = activations[-1]
+    loss = {"softmax": "crossentropy", "sigmoid": "binarycrossentropy", "tanh": "mse"}[last]
+    output = (lambda s, k: (s.a[k] - s.y) / s.N) if last != "tanh" else Student.output
+
+    def answer(model: Any, data_cache: Any, data_out: Array, *, solver: Solver) -> Any:
+        right = student(output=output)(-1)
+        answer = right(model, data_cache, data_out, solver=solver)
+        return (*answer, [right.delta[k] for k in range(len(model))]) if returns_delta else answer
+
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        model = [Layer(n, m, f, rng=rng) for n, m, f in zip(widths, widths[1:], activations, strict=False)]
+        for layer in model:
+            layer.W = rng.normal(size=layer.W.shape)
+        x = rng.normal(size=(widths[-2] if seed % 2 else 30, widths[0])) * [3.0, 100.0][seed % 2]
+        y = rng.integers(0, 2, (len(x), widths[-1])).astype(float)
+        if last == "softmax":
+            y = np.eye(widths[-1])[rng.integers(0, widths[-1], len(x))]
+        report = compare_gradients(model, x, y, solver=Solver(loss=loss), manual=answer)
+        assert (report.ok, report.diagnoses) == (True, ()), f"{seed}: {report}"
+
+
 @pytest.mark.parametrize(("factor", "ok"), [(1.0, True), (1 + 2e-6, False), (1 + 1e-5, False), (1.1, False)])
 @pytest.mark.parametrize("loss", LOGARITHMS)
 def test_a_constant_that_avoids_log_of_zero_excuses_no_larger_mistake(loss: str, factor: float, ok: bool) -> None:
