@@ -24,7 +24,7 @@ OPERATIONS = {
     "wrong_value": "another value is used instead of the right one",
     "wrong_derivative": "the derivative of another function",
     "wrong_axis": "another axis than in the forward pass",
-    "wrong_epsilon": "epsilon is forgotten, or on the wrong side of the root",
+    "wrong_epsilon": "epsilon is forgotten, too large, or on the wrong side of the root",
     "wrong_ddof": "n instead of n - 1, or n - 1 instead of n",
     "mask_missing": "the gradient passes where it should be 0",
     "ties": "equal entries share the gradient in another way",

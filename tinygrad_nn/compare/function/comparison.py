@@ -29,7 +29,7 @@ from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
-from ..tiny_constants import tiny_constant
+from ..tiny_constants import smaller_constants, tiny_constant
 from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
 from .gradient_data import GradientData
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
@@ -152,19 +152,7 @@ def _run_on_tensors(comparison: ComparisonInput) -> tuple[Run | None, Reason]:
 def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonResult:
     """Compare the user's backward with the graph, and the graph with numerical derivatives."""
     code, rng = comparison.code, comparison.rng
-    has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
-    eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
-    sides = Sides(lambda moved: run_graph(code, moved, comparison.cotangents), comparison.float64_inputs, graph, eps)
-    sides.look_around(rng, AROUND)
-    rounding = sides.rounding()
-    if not has_float32:
-        measured = measured_rounding(
-            lambda cast: (
-                run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
-            ),
-            graph.grads,
-        )
-        rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
+    sides, rounding = _sides_and_rounding(comparison, graph)
     both = [graph.grads, comparison.user_gradients]
     for i, is_zero in enumerate(has_no_effect(comparison.line.outs, comparison.float64_inputs, both)):
         m, g = comparison.user_gradients[i], graph.grads[i]
@@ -172,6 +160,8 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
             rounding[i] = rounding[i] + np.abs(m) + np.abs(g)
     rows, wrong_masks, kinks = _compute_rows(comparison, sides, rounding)
     probes = _compute_probes(comparison) if code.backward is None or callable(code.backward) else []
+    tiny = tiny_constant(code.source, code.backward)
+    is_wrong = any(mask.any() for mask in wrong_masks)
     data = GradientData(
         code.inputs,
         comparison.user_gradients,
@@ -182,7 +172,8 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         comparison.float64_inputs,
         probes,
         trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
-        tiny=tiny_constant(code.source, code.backward),
+        tiny=tiny,
+        tiny_is_cause=is_wrong and bool(tiny) and _is_right_with_smaller_constants(comparison),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
@@ -196,6 +187,41 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
     return ComparisonResult(
         rows, diagnoses, graph.grads, notes, method, no_effect, error, sides.differs_between_sides(rounding)
     )
+
+
+def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides, list[Array]]:
+    """Return the gradients of the graph on several sides of the point, and bounds of the rounding of a right one."""
+    code = comparison.code
+    has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
+    eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
+    sides = Sides(lambda moved: run_graph(code, moved, comparison.cotangents), comparison.float64_inputs, graph, eps)
+    sides.look_around(comparison.rng, AROUND)
+    rounding = sides.rounding()
+    if not has_float32:
+        measured = measured_rounding(
+            lambda cast: (
+                run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
+            ),
+            graph.grads,
+        )
+        rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
+    return sides, rounding
+
+
+def _is_right_with_smaller_constants(comparison: ComparisonInput) -> bool:
+    """Tell whether all gradients are right if constants such as 1e-8 are smaller in both passes."""
+    code = comparison.code
+    comparison = comparison._replace(rng=np.random.default_rng(0))
+    try:
+        dtype = np.result_type(*comparison.input_arrays)
+        with smaller_constants(dtype, code.source, code.backward):
+            user_gradients = code.gradients(comparison.input_arrays, comparison.g)
+            graph = run_graph(code, comparison.float64_inputs, comparison.cotangents)
+            _, rounding = _sides_and_rounding(comparison, graph)
+    except Exception:  # user code may raise anything, such as a division of floats by 0
+        return False
+    return all(m.shape == g.shape and (np.abs(m - g) <= n).all()
+               for m, g, n in zip(user_gradients, graph.grads, rounding, strict=True))  # fmt: skip
 
 
 def _differentiate_by_graph(

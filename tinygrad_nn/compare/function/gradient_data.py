@@ -22,7 +22,7 @@ class GradientData(NamedTuple):
 
     `wrong_masks` masks the wrong entries of the user's gradients, `float64_inputs` holds the inputs in float64,
     `probes` the same at other inputs; `trace_at` traces the function at given inputs; `tiny` is the largest constant
-    such as 1e-8 in the source.
+    such as 1e-8 in the source, and `tiny_is_cause` says that all gradients are right with smaller ones.
     """
 
     inputs: Inputs
@@ -36,6 +36,7 @@ class GradientData(NamedTuple):
     tolerance: float = CLOSE  # relative error up to which two gradients are taken to be equal
     trace_at: Callable[[list[Array]], Traced] | None = None
     tiny: float = 0.0
+    tiny_is_cause: bool = False
 
     def label(self, i: int) -> str:
         """Return the name of an input."""

@@ -166,8 +166,8 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
             int(data.wrong_masks[i].sum()) > 3) and has_float32_values(m):
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
                          "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
-    tiny = effect_of_tiny_constant(largest_difference([(m, g)]), label, data.tiny)
-    if tiny is not None:
+    tiny = _effect_of_tiny_constant(data, i)
+    if tiny is not None and tiny.harmless:
         return tiny
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
@@ -179,8 +179,16 @@ def _entry_text(row: Row) -> str:
     return f"entry {list(row.worst)}: manual {row.manual:.9g}, graph {row.graph:.9g}, numerical {row.numerical:.9g}"
 
 
+def _effect_of_tiny_constant(data: GradientData, i: int) -> Diagnosis | None:
+    difference = largest_difference([(data.user_gradients[i], data.right_gradients[i])])
+    return effect_of_tiny_constant(difference, data.label(i), data.tiny, data.tiny_is_cause)
+
+
 def _unexplained_diagnosis(data: GradientData, i: int, row: Row) -> Diagnosis:
     m, g, label = data.user_gradients[i], data.right_gradients[i], data.label(i)
+    tiny = _effect_of_tiny_constant(data, i)
+    if tiny is not None:
+        return tiny
     if m.dtype.kind == "f":
         for pattern_text, pattern in (
             (label, data.float64_inputs[i]),

@@ -195,14 +195,14 @@ def _report(
 ) -> ComparisonReport:  # fmt: skip
     wrong = [row for row in rows if not row.ok and row.role == "parameter"]
     findings = _filter_kinks(_confirmed_findings(verdict, rows), wrong, at_kink)
-    diagnoses, blamed, is_harmless = _explained(verdict, rows, wrong, findings, tiny)
+    diagnoses, blamed, is_complete = _explained(verdict, rows, wrong, findings, tiny)
     overwritten = _overwritten_names(verdict)
     if overwritten:
         diagnoses = [overwrite_diagnosis(overwritten), *(d for d in diagnoses if d.kind != "unknown")]
     unsteady = _unsteady_diagnosis(verdict)
     if unsteady is not None:
         diagnoses = _true_of_all_calls(diagnoses, unsteady)
-    elif not is_harmless and not overwritten:
+    elif not is_complete and not overwritten:
         diagnoses += _unexplained_diagnoses(verdict, wrong, blamed)
     diagnoses += _kept_axes(verdict)
     first_wrong = _first_wrong(verdict, blamed, overwritten, diagnoses)
@@ -225,17 +225,25 @@ def _confirmed_findings(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
 def _explained(
     verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], findings: Sequence[Finding], tiny: float = 0.0
 ) -> tuple[list[Diagnosis], Sequence[Finding], bool]:
-    """Return the diagnoses, the findings that they blame, and whether all is explained by convention or rounding."""
+    """Return the diagnoses, the findings that they blame, and whether one cause is behind all that is wrong.
+
+    Such causes are another convention, rounding, and a constant such as 1e-8.
+    """
     by_mean = _convention_diagnosis(verdict, findings)
-    harmless = [] if by_mean is None else [by_mean]
+    complete = [] if by_mean is None else [by_mean]
     if _is_rounding(wrong, verdict):
-        harmless.append(_rounding(wrong))
+        complete.append(_rounding(wrong))
     elif wrong:
         difference = largest_difference(verdict.user_batch.case.gradient_pairs)
-        of_tiny = effect_of_tiny_constant(difference, ", ".join(row.name for row in wrong), tiny)
-        harmless += [] if of_tiny is None else [of_tiny]
-    if harmless:
-        return harmless, [], True
+        where = ", ".join(row.name for row in reversed(wrong))
+        of_tiny = effect_of_tiny_constant(difference, where, tiny, True) if tiny else None
+        if of_tiny is not None and not of_tiny.harmless:
+            case, layer = verdict.user_batch.case, layer_and_part(wrong[-1])[0]
+            number, equation = right_equation(case, layer, "delta", of_tiny.kind)
+            of_tiny = replace(of_tiny, number=number, equation=equation)
+        complete += [] if of_tiny is None else [of_tiny]
+    if complete:
+        return complete, [], True
     is_delta_wrong = verdict.user_batch.case.answer.delta is not None
     is_delta_wrong = is_delta_wrong and any(not row.ok and row.name.endswith("delta") for row in rows)
     blamed = findings if wrong or is_delta_wrong or verdict.hidden else []

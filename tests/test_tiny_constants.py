@@ -1,0 +1,203 @@
+"""Constants such as 1e-8: they are found wherever user code has them, and what they do to a gradient is known."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.wrong_backward import student, through
+from tinygrad_nn import Layer, Solver, compare_gradients
+from tinygrad_nn.compare.tiny_constants import smaller_constants, tiny_constant
+
+Array = Any
+GUARD = 3e-8
+GUARDS = (0.5, [2e-8])
+FROM_NUMPY = np.float64(2e-7)
+
+
+class Guards:
+    guard = 4e-8
+
+    def in_a_class(self) -> float:
+        return self.guard
+
+    @staticmethod
+    def in_a_method() -> float:
+        return 5e-8
+
+    @staticmethod
+    def of_its_class() -> float:
+        return Guards.in_a_method()
+
+
+def by_default(guard: float = 6e-8) -> float:
+    return guard
+
+
+def by_name(*, guard: float = 7e-8) -> float:
+    return guard
+
+
+def by_call() -> float:
+    return by_default()
+
+
+def inside(guard: float = 1.0) -> float:
+    return (lambda: 8e-8)()
+
+
+def made() -> Callable[[], float]:
+    return lambda: by_name()
+
+
+def closed(function: Callable[[], float]) -> Callable[[], float]:
+    return lambda: function()
+
+
+def itself(n: int = 0) -> float:
+    return itself(n + 1) if n < 1 else 9e-8
+
+
+PLACES: dict[str, tuple[Any, float]] = {
+    "code": (lambda: 1e-8, 1e-8), "global": (lambda: GUARD, 3e-8), "tuple": (lambda: GUARDS[1][0], 2e-8),
+    "class": (Guards().in_a_class, 4e-8), "method": (Guards.in_a_method, 5e-8),
+    "own class": (Guards.of_its_class, 5e-8),
+    "default": (by_default, 6e-8), "keyword": (by_name, 7e-8), "call": (by_call, 6e-8), "inner": (inside, 8e-8),
+    "closure": (closed(by_default), 6e-8), "made": (made(), 7e-8), "recursion": (itself, 9e-8),
+    "numpy": (lambda: FROM_NUMPY, 2e-7),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_it_is_found_and_made_smaller_for_a_while(place: str) -> None:
+    function, constant = PLACES[place]
+    assert tiny_constant(function) >= constant
+    for dtype in (np.float32, np.float64):
+        with smaller_constants(dtype, function):
+            assert function() == np.finfo(dtype).tiny
+        assert function() == constant
+    with pytest.raises(KeyError), smaller_constants(np.float64, function):
+        raise KeyError
+    assert function() == constant
+
+
+@pytest.mark.parametrize("constant", [0.0, -1e-8, 2e-6, 1, None, "1e-8", True])
+def test_other_constants_stay(constant: Any) -> None:
+    function = lambda given=constant: given
+    assert tiny_constant(function) == 0
+    with smaller_constants(np.float64, function):
+        assert function() == constant
+
+
+def test_libraries_stay() -> None:
+    assert tiny_constant(np.testing.assert_allclose, print, np.exp, Layer) == 0
+
+
+# -- Backward passes
+
+
+def guarded(guard: float) -> Any:
+    """A right backward of a cross-entropy of a softmax, that divides by the prediction plus a constant."""
+    slope = lambda s, k, c=guard: -s.y / (s.a[k] + c) / s.N
+    return lambda spoil: student(output=lambda s, k: through(s.name(k), slope(s, k), s.z[k]), **spoil)(-1)
+
+
+def network(widths: tuple[int, ...], hidden: str, dtype: Any, seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    names = [hidden] * (len(widths) - 2) + ["softmax"]
+    model = [Layer(n, m, f, rng=rng, dtype=dtype) for n, m, f in zip(widths, widths[1:], names, strict=False)]
+    for layer in model:
+        layer.W = rng.normal(size=layer.W.shape).astype(dtype)
+    x = rng.normal(size=(30, widths[0])) + (3 if widths[0] == 4 else 0)
+    y = np.eye(widths[-1])[rng.integers(0, widths[-1], 30)]
+    return model, x.astype(dtype), y.astype(dtype)
+
+
+NETWORKS = {"small": ((4, 5, 3), "tanh"), "sure": ((4, 40, 3), "relu"), "wide": ((30, 64, 10), "relu")}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_is_harmless_or_the_cause_of_what_is_wrong(name: str) -> None:
+    kinds = set()
+    for seed in range(6):
+        model, x, y = network(*NETWORKS[name], np.float64, seed)
+        report = compare_gradients(model, x, y, solver=Solver(loss="crossentropy"), manual=guarded(1e-8)({}))
+        kinds |= {*report.kinds}
+        assert report.kinds == (("convention",) if report.ok else ("wrong_epsilon",)), str(report)
+        if not report.ok:
+            (d,) = report.diagnoses
+            assert report.first_wrong == "layer 2"
+            assert d.where.startswith("layer 2 b, layer 2 W, layer 1 b")
+            assert "A constant such as 1e-08 is too large: with a much smaller one, every gradient is right." in d.text
+            assert (d.number, d.formula[:8]) == ("(B31)", "(B31) δₖ")
+    assert kinds == {"convention" if name == "small" else "wrong_epsilon"}
+
+
+def test_it_is_known_in_float32() -> None:
+    reports = []
+    for seed in range(6):  # with some of them, predictions are 0 in float32, so that no constant is small enough
+        model, x, y = network(*NETWORKS["sure"], np.float32, seed)
+        manual = guarded(1e-8)({})
+        reports.append(compare_gradients(model, x, y, solver=Solver(loss="crossentropy"), manual=manual))
+    assert not any(report.ok for report in reports)
+    assert ("wrong_epsilon",) in [report.kinds for report in reports]
+
+
+SPOILED: dict[str, Any] = {
+    "a tenth more": {"biases": lambda s, k, d: 1.1 * d.sum(axis=0)},
+    "a little more": {"biases": lambda s, k, d: (1 + 1e-9) * d.sum(axis=0)},
+    "minus": {"spoil": lambda s, k, d: -d},
+    "transposed": {"weights": lambda s, k, d: s.into(k).T @ d},
+    "not at these numbers": {"biases": lambda s, k, d: d.sum(axis=0) * (1 if len(s.x) == 30 and s.x[0, 0] > 1 else 2)},
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED)
+@pytest.mark.parametrize("name", ["small", "sure"])
+def test_it_is_not_the_cause_of_a_mistake(name: str, spoiled: str) -> None:
+    for seed in range(3):
+        model, x, y = network(*NETWORKS[name], np.float64, seed)
+        manual = guarded(1e-8)(SPOILED[spoiled])
+        report = compare_gradients(model, x, y, solver=Solver(loss="crossentropy"), manual=manual)
+        assert not report.ok, str(report)
+        assert "wrong_epsilon" not in report.kinds, str(report)
+
+
+def test_code_that_fails_with_a_smaller_constant_is_judged_by_its_own() -> None:
+    model, x, y = network(*NETWORKS["sure"], np.float64, 0)
+
+    manual = guarded(1e-8)({})
+
+    def right(*args: Any, solver: Any, guard: float = 1e-8) -> Any:
+        if guard * 1e9 < 1:
+            raise ZeroDivisionError
+        return manual(*args, solver=solver)
+
+    report = compare_gradients(model, x, y, solver=Solver(loss="crossentropy"), manual=right)
+    assert not report.ok
+    assert "wrong_epsilon" not in report.kinds
+
+
+# -- Functions
+
+
+def entropy(p: Array, y: Array) -> Array:
+    return -np.mean(y * np.log(p + 1e-7) + (1 - y) * np.log(1 - p + 1e-7))
+
+
+def entropy_backward(p: Array, y: Array) -> Array:
+    return (p - y) / (p * (1 - p)) / p.size
+
+
+@pytest.mark.parametrize(("p", "factor", "kinds"), [
+    ([0.3, 0.5, 0.7], 1, ("convention",)), ([0.3, 1e-2, 0.7], 1, ("convention",)),
+    ([0.3, 1e-4, 0.7], 1, ("wrong_epsilon",)), ([0.3, 1e-9, 0.7], 1, ("wrong_epsilon",)),
+    ([0.3, 1e-2, 0.7], 1 + 1e-5, ("wrong_epsilon",)),
+])  # fmt: skip
+def test_of_a_function(p: list[float], factor: float, kinds: Any) -> None:
+    y = np.array([1.0, 1.0, 0.0])
+    backward = lambda p: factor * entropy_backward(p, y)
+    report = compare_gradients(lambda p: entropy(p, y), (np.array(p),), manual=backward)
+    assert report.kinds == kinds, str(report)
+    assert report.ok == (kinds == ("convention",))
