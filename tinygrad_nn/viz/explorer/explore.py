@@ -160,13 +160,11 @@ def page_data(story: Story, levels: Levels | None = None) -> dict[str, Any]:
             source = view.edges[c.edge].source
             most[source] = max(most[source], len(arrays.brief(c.total)))
     nodes = []
-    arity = [0] * len(view)
-    for edge in view.edges:
-        arity[edge.target] += 1
+    operands = view.operands()
     for part in view:
         word = story.words[part.number]
         top, under = node_title(part, word), node_subtitle(part, word)
-        equation, rules, operands = equations.of(part, arity[part.number])
+        equation, rules, letters_of_operands = equations.of(part, len(operands[part.number]))
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
@@ -185,7 +183,7 @@ def page_data(story: Story, levels: Levels | None = None) -> dict[str, Any]:
             "letter": value_letter(part),
             "equation": equation,
             "rules": rules,
-            "symbols": list(operands),
+            "symbols": list(letters_of_operands),
             "picture": pictures.add(part),
             "value": arrays.add(part.array),
             "gradient": -1 if gradient is None else arrays.add(gradient),

@@ -169,9 +169,7 @@ class _Parts:
     def __init__(self, view: GraphView, style: Style, inputs: frozenset[int], roles: Mapping[int, str]) -> None:
         self.view, self.style = view, style
         self.words = [roles.get(node.number, node.kind) for node in view]
-        self.operands: list[list[int]] = [[] for _ in view]
-        for edge in view.edges:  # in the order of their slots
-            self.operands[edge.target].append(edge.source)
+        self.operands = view.operands()
         self.shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
         self.homes = _box_paths(view, inputs)
         self.repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, self.homes)
