@@ -207,7 +207,7 @@ def page_data(story: Story, levels: Levels | None = None) -> dict[str, Any]:
         "most": MOST,
         "pictures": pictures.finished(),
         "arrays": arrays.finished(),
-        "equations": equations.trees,
+        "equations": equations.trees.values,
         "levels": [{"kind": one.kind, "label": shorten(one.label), "parent": one.parent} for one in levels.levels],
         "home": levels.home,
         "gaps": {"ahead": AHEAD, "aside": ASIDE, "pad": PAD, "head": HEAD, "line": LINE, "turn": TURN, "sweeps": SWEEPS,
