@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,6 +9,7 @@ from weakref import ref
 
 import numpy as np
 
+from ..common.pages import script_json
 from ..common.spelling import near_names
 from ..node import FREED, Node
 from ..tensor import Tensor
@@ -173,8 +173,7 @@ class GraphView:
 
     def to_json(self, indent: int | None = None) -> str:
         r"""Return `to_dict` as ASCII JSON that is safe inside a ``<script>``: ``<`` is written as ``\u003c``."""
-        text = json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-        return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        return script_json(self.to_dict(), indent, separators=None)
 
 
 class _ViewBuilder:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.pages import fill_template, script_json
 from ...common.printable import printable
 from ...files import POLICY
 from ...graph.summary import root_mean_square, shape_text, short_number
 from ...server import policy_hash
 from ..elements import elements
-from ..explorer.explore import _safe_json
 from ..graph.page import html_page
 from ..notebook.heat_map import as_real, block_means
 from .probe import GRID, Probe
@@ -48,16 +48,13 @@ def page(records: Sequence[Record], title: str | None) -> str:
     script = "\n".join([elements(), *(read[name] for name in SCRIPTS)])
     parts = {
         "notes": "\n".join(f'<p class="says">{escape(note)}</p>' for note in notes),
-        "data": _safe_json({"runs": runs}),
+        "data": script_json({"runs": runs}),
         "script": script,
         "mode": "single" if len(runs) == 1 and runs[0]["plane"] and any(m[2] for m in runs[0]["moments"]) else "",
     }
-    pieces = []
-    for piece in read["recording.html"].split("{"):  # in one pass, so that braces inside a part are not replaced
-        name, end, rest = piece.partition("}")
-        pieces += [parts[name], rest] if end and name in parts else [piece]
     policy = f"{POLICY}; script-src {policy_hash(script)}"
-    return html_page(title, "".join(pieces), style=read["recording.css"], policy=policy)
+    body = fill_template(read["recording.html"], parts)
+    return html_page(title, body, style=read["recording.css"], policy=policy)
 
 
 def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
