@@ -9,6 +9,7 @@ import numpy as np
 
 from ...common.spelling import named_options
 from ...tensor import Tensor
+from ..graph.colour import SIGNED
 from ..model.values import array_of, in_eval_mode, weights
 from .plots import BLUE, INK, ORANGE, VIOLET, _axes, _plain_text, legend, tidy
 
@@ -19,7 +20,6 @@ Array = np.ndarray[Any, Any]
 # Okabe and Ito's colors, ordered so that neighbors differ clearly; each class also has its own marker.
 CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#4d4d4d")
 MARKERS = "osD^vPX*"
-WEIGHTS = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")  # as in draw_network
 
 
 def predict(model: Any, x: Array) -> Array:
@@ -153,7 +153,7 @@ def _plot_map(array: Array, ax: Axes | None) -> Axes:
     ax = _axes(ax, (6.0, 4.4))
     largest = float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) or 1.0
     ends = (0.5, w.shape[1] + 0.5, w.shape[0] + 0.5, 0.5)
-    signed = LinearSegmentedColormap.from_list("signed", WEIGHTS).with_extremes(bad=VIOLET)
+    signed = LinearSegmentedColormap.from_list("signed", SIGNED).with_extremes(bad=VIOLET)
     image = ax.imshow(w, cmap=signed, vmin=-largest, vmax=largest, aspect="auto", extent=ends)
     rows = "neuron" if array.ndim == 2 else "channel"
     ax.set(xlabel="from neuron" if array.ndim == 2 else "from channel and place", ylabel=f"to {rows}")
