@@ -213,7 +213,7 @@ class _Search:
         """Run an edit in batch 0, and return the wrong results that it makes right; none if it breaks a right one."""
         old = change.swap(change.new)
         try:
-            value = self.program.run(k, change.writes) if not self.judges_more else None
+            value = self.program.run(k, change.writes, change) if not self.judges_more else None
             if value is UNCHANGED:
                 return frozenset()
             right_after = self._judge(0) or [] if self.judges_more else self.are_right(value, 0)
