@@ -139,7 +139,7 @@ class Program:
         return self._call(self.tails[k + 1], env)
 
     def _is_new(self, k: int, value: Any) -> bool:
-        key = _digest(value)
+        key = digest(value)
         if key is None:
             return True
         seen_values = self.seen_values.setdefault(k, set())
@@ -243,16 +243,16 @@ def _assigned(stmt: ast.Assign | ast.AugAssign) -> list[str]:
     return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
 
 
-def _digest(value: Any) -> Any:
+def digest(value: Any) -> Any:
     """Return a hashable key that is equal for equal numbers; None if the value holds anything but numbers."""
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub":
         return value.dtype.str, value.shape, hash(value.tobytes())
     if isinstance(value, (int, float)):
         return value
     if isinstance(value, (list, tuple)):
-        parts = [_digest(part) for part in value]
+        parts = [digest(part) for part in value]
         return None if any(part is None for part in parts) else tuple(parts)
     if isinstance(value, dict):
-        parts = [(str(key), _digest(part)) for key, part in dict.items(value)]
+        parts = [(str(key), digest(part)) for key, part in dict.items(value)]
         return None if any(part[1] is None for part in parts) else tuple(parts)
     return None
