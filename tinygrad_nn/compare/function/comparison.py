@@ -23,7 +23,7 @@ from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
 from ..numerical.full_gradients import differentiate_inputs
-from ..numerical.precision import measured_rounding
+from ..numerical.precision import measured_rounding, shaken_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
@@ -196,16 +196,15 @@ def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides,
     eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
     sides = Sides(lambda moved: run_graph(code, moved, comparison.cotangents), comparison.float64_inputs, graph, eps)
     sides.look_around(comparison.rng, AROUND)
-    rounding = sides.rounding()
-    if not has_float32:
-        measured = measured_rounding(
-            lambda cast: (
-                run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
-            ),
-            graph.grads,
-        )
-        rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
-    return sides, rounding
+    measured = measured_rounding(
+        lambda cast: (
+            run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
+        ),
+        graph.grads,
+        has_float32,
+    )
+    shaken = shaken_rounding(graph.trace, graph.grads, eps, comparison.rng)
+    return sides, [a + b + c for a, b, c in zip(sides.rounding(), measured, shaken, strict=True)]
 
 
 def _is_right_with_smaller_constants(comparison: ComparisonInput) -> bool:
