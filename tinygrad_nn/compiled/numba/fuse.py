@@ -11,6 +11,7 @@ from .calls import AXES, PRODUCT, replace_calls
 from .expressions import COSTLY, ELEMENTWISE, kernel_can_do
 from .kernels import Kernel
 from .lengths import NONE, Batch, Lengths
+from .machine import Machine
 from .native import choose
 from .native.row import available
 from .scalars import Straight, scalar_stages
@@ -138,7 +139,7 @@ def _append(
         order += [*before, *work, *[view for view in views if view not in before]]
     elif work:
         kernel = make(group, outs)
-        if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length() > LINES:
+        if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length(Machine.threads()) > LINES:
             middle = len(group) // 2
             _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make, fuse_single)
             _append(group[middle:], later, order, make, fuse_single)
