@@ -57,7 +57,7 @@ class Plan:
         self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
         code.prepare()
         for inner in code.bodies:
-            inner.finish()
+            inner.run  # noqa: B018 - compiled here, not in the first call
         back = f"return {nest.packing_expression(result, self._leaves(program), names)}"
         body = [*code.lines, back]
         if code.parallel:
