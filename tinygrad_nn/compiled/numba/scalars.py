@@ -29,8 +29,8 @@ def is_scalar_operation(op: Op) -> bool:
     return op.kind in ELEMENTWISE and op.out.size == 1
 
 
-def scalar_stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
-    """Return the operations that become straight-line code, with the stage of each.
+def scalar_stages(ops: Sequence[Op], able: Container[Op]) -> dict[Op, int]:
+    """Return the operations that become straight-line code, with the stage of each; `able` are those of kernels.
 
     The operations of a stage depend only on each other, on earlier stages and on other operations that can run before,
     so that they can be one kernel. Stages of few operations are left to kernels with loops, if there are such kernels.
@@ -39,8 +39,8 @@ def scalar_stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
     found: dict[int, list[Op]] = {}
     others = False
     for op in ops:
-        one = (op.kind in VIEWS or fusable(op)) and is_scalar_operation(op)
-        others |= not one and op.kind not in VIEWS and fusable(op)
+        one = op in able and is_scalar_operation(op)
+        others |= not one and op.kind not in VIEWS and op in able
         here = max([0, *(k + (before != one) for k, before in (stage[x] for x in op.values if x in stage))])
         stage.update(dict.fromkeys(op.outs, (here, one)))
         if one:
