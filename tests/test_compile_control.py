@@ -221,6 +221,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         grad(lambda s: scan(lambda c, _: (np.linalg.cholesky(c @ c.T + np.eye(3)), None), s, length=3)[0].sum()),
         (A(3, 3),),
     ),
+    "a result of a carry twice": (
+        lambda w, xs: (lambda c, ys: (c * 2, c * 2, ys * 3, -ys))(*scan(lambda c, x: (np.tanh(c * w + x), c), w, xs)),
+        (A(2), A(5, 2)),
+    ),
 }
 ON_NUMBA = ("numbers", "an LSTM", "descent", "complex", "an index that is handed on", "no rows", "what does not change")
 

@@ -349,12 +349,11 @@ class Compiled:
             hidden.check()
             try:
                 program = copy_shared_results(simplify(program))
-                kept = check.OpCopies(program)
                 with building:
                     plan = Plan(program, result, leaves, call, fixed, self)
                 for writer in plan.code.all_writers():
                     verify.check_memory(writer)
-                trial = check.Trial(self.function, plan, kept, rebuild, draws, program.augmented)
+                trial = check.Trial(self.function, plan, program, rebuild, draws)
                 trial.on_others(given, fixed, result)
                 draws.rewind()
                 again = plan.first(given, keep, lambda found, were: trial.judge(found, result, lambda: were))

@@ -8,7 +8,6 @@ all carries in a list, the tape. A `BackwardLoop`, the gradient of a loop, reads
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -53,26 +52,16 @@ class Body:
         self.backend, self.at_once = backend, False
         self.__dict__.pop("run", None)
         if backend == "numba" and self.roles is not None:
-            self.code = Body.stepped(_copy_program(self.program), self.roles)
+            self.code = Body.stepped(self.program, self.roles)
             self.at_once = self.code.fits
         if not self.at_once:
-            self.code = Body.coded(_copy_program(self.program), backend, self.closed)
+            self.code = Body.coded(self.program, backend, self.closed)
 
     @cached_property
     def run(self) -> Callable[..., Any]:
         """Its compiled code: takes the input arrays and returns a tuple of arrays, or runs all steps if `at_once`."""
         self.write(self.backend or "numpy")
         return self.code.compiled()  # type: ignore[no-any-return]
-
-
-def _copy_program(program: Program) -> Program:
-    """Return a copy of a program with copied operations, since generating code changes them."""
-    ops = [copy(op) for op in program.ops]
-    for op in ops:
-        op.args = list(op.args)
-        for out in op.outs:
-            out.op = op
-    return Program(ops, program.inputs, program.outputs)
 
 
 def write_bodies(program: Program, backend: str) -> list[Body]:

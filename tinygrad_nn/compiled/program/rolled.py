@@ -273,9 +273,10 @@ class Rolled:
         op = self.of(0, offset)
         number, wanted = op.kind == "number", _wanted_dtypes(op)
         args = [self._stand_in(offset, q, arg, wanted[q]) for q, arg in enumerate(op.args)]
-        function = NUMBERS[op.function] if number else op.function
-        new = Op("ufunc" if number else op.kind, op.name, function, args, op.attrs, [], op.pure, op.scope, op.call_meta,
-                 op.extra, op.nest)  # fmt: skip
+        new = op.copied(args)
+        new.outs = []
+        if number:
+            new.kind, new.function = "ufunc", NUMBERS[op.function]
         for place, out in enumerate(op.outs):
             dtype = np.dtype(np.float64) if number else out.dtype
             new.outs.append(Value(0, "made", out.shape, dtype, new))

@@ -26,8 +26,7 @@ def simplify(program: Program) -> Program:
     computed: dict[Any, Value] = {}
     ops: list[Op] = []
     for op in program.ops:
-        args = [_resolve(new, arg) for arg in op.args]
-        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.call_meta, nest=op.nest)
+        op = op.copied([_resolve(new, arg) for arg in op.args])
         same = _identity(op)
         if same is None:
             op = _rewritten(op)
@@ -68,7 +67,7 @@ def copy_shared_results(program: Program) -> Program:
             continue
         if (x, whose) not in copies:
             op = Op("cast", "copy", None, [x], (x.dtype.str,))
-            copies[x, whose] = Value(len(ops) + 1, "made", x.shape, x.dtype, op)
+            copies[x, whose] = Value(0, "made", x.shape, x.dtype, op)
             op.outs.append(copies[x, whose])
             ops.append(op)
         outputs[place] = copies[x, whose]

@@ -104,6 +104,11 @@ class Op:
         """The arguments that are values."""
         return [arg for arg in self.args if isinstance(arg, Value)]
 
+    def copied(self, args: list[Arg]) -> Op:
+        """Return a copy with these arguments, which makes the same values."""
+        return Op(self.kind, self.name, self.function, args, self.attrs, self.outs, self.pure, self.scope,
+                  self.call_meta, self.extra, self.nest, self.work)  # fmt: skip
+
     def __repr__(self) -> str:
         return f"{self.outs} = {self.name}({', '.join(map(repr, self.args))})"
 
@@ -126,6 +131,12 @@ class Program:
     outputs: list[Any]
     whose: list[Any] = field(default_factory=list)
     augmented: tuple[Any, ...] = ()
+
+    def copied(self) -> Program:
+        """Return a copy to generate code of, which changes operations; the values now belong to the copy."""
+        ops = [op.copied(list(op.args)) for op in self.ops]
+        number_results(ops)
+        return Program(ops, self.inputs, self.outputs)
 
 
 def users_of(ops: Sequence[Op]) -> dict[Value, list[Op]]:
