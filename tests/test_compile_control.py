@@ -225,6 +225,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         lambda w, xs: (lambda c, ys: (c * 2, c * 2, ys * 3, -ys))(*scan(lambda c, x: (np.tanh(c * w + x), c), w, xs)),
         (A(2), A(5, 2)),
     ),
+    "a carry that stays, and a sum of two gradients of one slice": (
+        lambda w, xs: scan(
+            lambda c, x: (c, np.exp(grad(lambda v: (v[:2] * np.cos(x)).sum() + (v[:2] * np.sin(x)).sum())(c))), w, xs
+        ),
+        (A(3), A(5, 2)),
+    ),
 }
 ON_NUMBA = ("numbers", "an LSTM", "descent", "complex", "an index that is handed on", "no rows", "what does not change")
 

@@ -118,6 +118,8 @@ def _checked_donate(function: Any, donate: Any) -> tuple[int | str, ...]:
     if isinstance(donate, (int, str)):
         raise TypeError(f"donate={donate!r}; it needs a tuple of positions or names, donate=({donate!r},).")
     given = tuple(donate)
+    if not given:
+        return given
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # a function without a signature

@@ -163,6 +163,8 @@ class Plan:
 def donated(function: Any, call: Any, donate: Sequence[int | str]) -> frozenset[int]:
     """Return the numbers of the argument leaves that may be overwritten."""
     args, kwargs = call
+    if not donate:
+        return frozenset()
     with suppress(TypeError, ValueError):  # a function without a signature can donate by position only
         donate = [*donate, *[k for k, name in enumerate(inspect.signature(function).parameters) if name in donate]]
     slots: list[int] = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..program.values import VIEWS, Op, Value
+from ..program.values import VIEWS, Op, Value, viewed_value
 from .expressions import ELEMENTWISE, ENTRYWISE, code_of
 from .lengths import NOTHING, Length, Lengths, giving_shapes
 from .loops import AXES, DEEP, Loops, ParallelLoop, loop_shape
@@ -139,13 +139,6 @@ def _all_values(group: Sequence[Op]) -> set[Value]:
             found.add(value)
             left += value.op.values if value.op is not None and value.op.kind in VIEWS else []
     return found
-
-
-def viewed_value(value: Value) -> Value:
-    """Return the base of a view, or the value itself if it is no view."""
-    while value.op is not None and value.op.kind in VIEWS:
-        value = value.op.args[0]
-    return value
 
 
 def _stored(ops: list[Op], outside: set[Value]) -> list[Value]:

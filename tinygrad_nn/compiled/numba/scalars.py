@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..program.values import VIEWS, Arg, Op, Value
+from ..program.values import VIEWS, Arg, Op, Value, viewed_value
 from .expressions import ELEMENTWISE, cast, code_of, literal
 from .indices import flat_index
 from .loops import DEEP, Loops
@@ -79,7 +79,7 @@ class Straight:
         kept, crossing = set(outside), []
         for number, op in enumerate(work):
             for arg in op.values:
-                x = viewed_source(arg, self.number)
+                x = viewed_value(arg, self.number)
                 if x in self.number:
                     if self.number[x] // PIECE != number // PIECE and x not in kept:
                         crossing.append(x)
@@ -124,13 +124,6 @@ class Straight:
         return "\n\n".join("\n".join(lines.lines) for lines in written)
 
 
-def viewed_source(value: Value, computed: Container[Value]) -> Value:
-    """Return the base of a view: a value that is made here, or an outer value that is no view."""
-    while value not in computed and value.op is not None and value.op.kind in VIEWS:
-        value = value.op.args[0]
-    return value
-
-
 def _gathered(values: Sequence[Value]) -> tuple[list[Value], dict[Value, tuple[Value, int]], list[Op]]:
     """Return arrays that collect numbers of one dtype if these are many, the place of each, and the operations."""
     kinds: dict[str, list[Value]] = {}
@@ -172,8 +165,8 @@ class Lines(Loops):
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
         """Return the base of a view and the index in it; a value made here is used directly, even through a view."""
-        if viewed_source(value, self.mine) in self.mine:
-            value = viewed_source(value, self.mine)
+        if viewed_value(value, self.mine) in self.mine:
+            value = viewed_value(value, self.mine)
             return value, ["0"] * len(value.shape)
         return super().index(value, index)
 

@@ -9,7 +9,7 @@ called as it is. A plan for numba adds ``kernel``, a group of operations; ``nati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,6 +148,13 @@ def users_of(ops: Sequence[Op]) -> dict[Value, list[Op]]:
     return users
 
 
+def viewed_value(value: Value, made: Container[Value] = ()) -> Value:
+    """Return the base of a view: a value among `made`, or one that is no view."""
+    while value not in made and value.op is not None and value.op.kind in VIEWS:
+        value = value.op.args[0]
+    return value
+
+
 def number_results(ops: Sequence[Op]) -> None:
     """Number the results of the operations from 1, and set the operation that makes each."""
     number = 0
@@ -155,6 +162,11 @@ def number_results(ops: Sequence[Op]) -> None:
         for out in op.outs:
             number += 1
             out.number, out.op = number, op
+
+
+def last_number(ops: Sequence[Op]) -> int:
+    """Return the largest number of a result."""
+    return max((out.number for op in ops for out in op.outs), default=0)
 
 
 def argument_shape(arg: Arg) -> tuple[int, ...]:
