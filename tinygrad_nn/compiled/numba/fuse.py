@@ -6,6 +6,7 @@ from collections.abc import Callable, Container
 from functools import partial
 from math import prod
 
+from ..program.simplify import live_operations
 from ..program.values import VIEWS, Op, Program, Value
 from .calls import AXES, PRODUCT, replace_calls
 from .expressions import COSTLY, ELEMENTWISE, kernel_can_do
@@ -131,12 +132,12 @@ def _append(
 ) -> None:  # fmt: skip
     """Append a group to `order`: its kernel, then its views that later operations need to read values in `later`."""
     work = [op for op in group if op.kind not in VIEWS]
-    views = _needed([op for op in group if op.kind in VIEWS], later)
+    views = live_operations([op for op in group if op.kind in VIEWS], later)
     needed = later.union(*(view.values for view in views))
     outs = [op.out for op in work if op.out in needed]
     if len(work) == 1 and not fuse_single and work[0].kind in (*ELEMENTWISE, "matmul", "vdot"):
         made = set(work[0].outs)
-        before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
+        before = live_operations([op for op in group if op.kind in VIEWS and not made & set(op.values)], work[0].values)
         order += [*before, *work, *[view for view in views if view not in before]]
     elif work:
         kernel = make(group, outs)
@@ -151,16 +152,6 @@ def _append(
         order += views
     else:
         order += views
-
-
-def _needed(views: list[Op], later: set[Value]) -> list[Op]:
-    """Return the views that are read later, directly or through another view."""
-    wanted, kept = set(later), []
-    for op in reversed(views):
-        if op.out in wanted:
-            wanted.update(op.values)
-            kept.append(op)
-    return kept[::-1]
 
 
 def fusable(op: Op) -> bool:

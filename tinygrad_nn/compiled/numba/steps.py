@@ -14,7 +14,7 @@ import numpy as np
 
 from ..numpy import replay
 from ..program.arguments import Names
-from ..program.values import VIEWS, Op, Program, Value, last_number
+from ..program.values import VIEWS, Op, Program, Value, append_cast, last_number
 from .calls import replace_calls
 from .expressions import NAMES, code_of
 from .fuse import fuse
@@ -116,11 +116,8 @@ def own_outputs(program: Program) -> Program:
     seen, outputs, ops = set(), [], list(program.ops)
     for x in program.outputs:
         if x.kind != "made" or x in seen or (x.op is not None and x.op.kind in VIEWS):
-            op = Op("cast", "copy", None, [x], (x.dtype.str,))
-            number = last_number(ops) + 1  # names of outputs differ by it
-            x = Value(number, "made", x.shape, x.dtype, op)
-            op.outs = [x]
-            ops.append(op)
+            x = append_cast(ops, "copy", x, x.dtype)
+            x.number = last_number(ops) + 1  # names of outputs differ by it
         seen.add(x)
         outputs.append(x)
     return Program(ops, program.inputs, outputs)

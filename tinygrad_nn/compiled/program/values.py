@@ -148,6 +148,14 @@ def users_of(ops: Sequence[Op]) -> dict[Value, list[Op]]:
     return users
 
 
+def append_cast(ops: list[Op], name: str, x: Value, dtype: np.dtype[Any]) -> Value:
+    """Append the cast of an array to a dtype, a copy if it has that dtype, and return its result, a new value."""
+    op = Op("cast", name, None, [x], (dtype.str,))
+    op.outs.append(Value(0, "made", x.shape, dtype, op))
+    ops.append(op)
+    return op.out
+
+
 def viewed_value(value: Value, made: Container[Value] = ()) -> Value:
     """Return the base of a view: a value among `made`, or one that is no view."""
     while value not in made and value.op is not None and value.op.kind in VIEWS:
