@@ -233,15 +233,13 @@ def _explained(
     complete = [] if by_mean is None else [by_mean]
     if _is_rounding(wrong, verdict):
         complete.append(_rounding(wrong))
-    elif wrong:
-        difference = largest_difference(verdict.user_batch.case.gradient_pairs)
+    elif wrong and tiny:
+        case, layer = verdict.user_batch.case, layer_and_part(wrong[-1])[0]
         where = ", ".join(row.name for row in reversed(wrong))
-        of_tiny = effect_of_tiny_constant(difference, where, tiny, True) if tiny else None
-        if of_tiny is not None and not of_tiny.harmless:
-            case, layer = verdict.user_batch.case, layer_and_part(wrong[-1])[0]
+        of_tiny = effect_of_tiny_constant(largest_difference(case.gradient_pairs), where, tiny, True)
+        if of_tiny is not None:
             number, equation = right_equation(case, layer, "delta", of_tiny.kind)
-            of_tiny = replace(of_tiny, number=number, equation=equation)
-        complete += [] if of_tiny is None else [of_tiny]
+            complete.append(of_tiny if of_tiny.harmless else replace(of_tiny, number=number, equation=equation))
     if complete:
         return complete, [], True
     is_delta_wrong = verdict.user_batch.case.answer.delta is not None
