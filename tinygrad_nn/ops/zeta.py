@@ -30,7 +30,7 @@ def _zeta(x: Array, y: Array, order: int = 0) -> Array:
         q = np.where(q > 0, q, np.nan)
         ln = np.log(q + TERMS)
         factors = [[(-1) ** i * factorial(i) / (s - 1) ** (i + 1) * (q + TERMS) for i in range(order + 1)], [0.5]]
-        rising = [s, 1.0, *[0.0] * order][: order + 1]
+        rising: list[Array] = [s, 1.0, *[0.0] * order][: order + 1]
         for j, b in enumerate(BERNOULLI, 1):  # of s (s + 1) ... (s + 2j - 2): the derivatives up to the order
             for k in (2 * j - 3, 2 * j - 2) if j > 1 else ():
                 rising = [r * (s + k) + (i * rising[i - 1] if i else 0) for i, r in enumerate(rising)]
