@@ -16,7 +16,7 @@ import pytest
 from tinygrad_nn.compare.edits import running
 from tinygrad_nn.compare.edits.dependencies import reader
 from tinygrad_nn.compare.edits.influence import influencing, names_of
-from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _digest, _returns, _writes, assigned_names
+from tinygrad_nn.compare.edits.program import UNCHANGED, Program, _assigned, _returns, _writes, assigned_names, digest
 from tinygrad_nn.compare.edits.reading import read_source, with_ticks
 from tinygrad_nn.compare.edits.running import Stopped, Ticker, copy_names, copy_value, without_output
 from tinygrad_nn.compare.edits.scope import ATOMS, ITEMS, Scope, can_broadcast, fields_used, is_array, is_integer
@@ -155,14 +155,14 @@ Pair = namedtuple("Pair", "a b")
     ],
 )  # fmt: skip
 def test_equal_values_have_one_digest(one: Any, other: Any, same: bool) -> None:
-    assert (_digest(one) == _digest(other)) is same
-    assert _digest(one) is not None
+    assert (digest(one) == digest(other)) is same
+    assert digest(one) is not None
 
 
 @pytest.mark.parametrize("value", [None, "a", [None], {"a": None}, np.array(["a"]), object(), [1, [object()]]],
                          ids=lambda value: type(value).__name__)  # fmt: skip
 def test_values_without_numbers_have_no_digest(value: Any) -> None:
-    assert _digest(value) is None
+    assert digest(value) is None
 
 
 class Own:

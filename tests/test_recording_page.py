@@ -211,6 +211,14 @@ def test_a_long_training_of_a_large_network_makes_a_page_of_bounded_size_and_it_
     assert run["moments"][-1][0] == record.steps[-1]
 
 
+def test_maps_of_complex_weights_say_that_they_show_absolute_values(tmp_path: Path) -> None:
+    record = Record([0, 1])
+    record.add({"w": np.array([[3 + 4j, 0]])})
+    text = record.page(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '"largest":5.0' in text
+    assert '"note":"absolute values"' in text
+
+
 def test_the_kind_of_output_is_recognized(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,6 +9,7 @@ from weakref import ref
 
 import numpy as np
 
+from ..common.pages import script_json
 from ..common.spelling import near_names
 from ..node import FREED, Node
 from ..tensor import Tensor
@@ -114,6 +114,14 @@ class GraphView:
         object.__setattr__(self, "edges", tuple(build.edges))
         object.__setattr__(self, "outputs", build.outputs)
 
+    @classmethod
+    def made_of(cls, nodes: Iterable[GraphNode], edges: Iterable[GraphEdge], outputs: Iterable[int]) -> GraphView:
+        """Return a view of these parts, such as those of another view with some of them changed."""
+        view = object.__new__(cls)
+        for name, parts in (("nodes", nodes), ("edges", edges), ("outputs", outputs)):
+            object.__setattr__(view, name, tuple(parts))
+        return view
+
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("a GraphView is frozen; build a new one with GraphView(result).")
 
@@ -132,6 +140,13 @@ class GraphView:
 
     def __repr__(self) -> str:
         return f"<graph of {len(self.nodes)} nodes and {len(self.edges)} edges>"
+
+    def operands(self) -> list[list[int]]:
+        """Return for each node the numbers of its operands, in the order of their slots."""
+        found: list[list[int]] = [[] for _ in self.nodes]
+        for edge in self.edges:
+            found[edge.target].append(edge.source)
+        return found
 
     def find(self, name: str) -> GraphNode:
         """Return the node with this name.
@@ -158,8 +173,7 @@ class GraphView:
 
     def to_json(self, indent: int | None = None) -> str:
         r"""Return `to_dict` as ASCII JSON that is safe inside a ``<script>``: ``<`` is written as ``\u003c``."""
-        text = json.dumps(self.to_dict(), indent=indent, allow_nan=False)
-        return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        return script_json(self.to_dict(), indent, separators=None)
 
 
 class _ViewBuilder:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Callable
 from html import escape
 from importlib import resources
 from typing import Any
 
+from ..common.pages import fill_template, script_json
 from ..server import Download, Request, Server, Sessions, client, policy_hash, serve
 from .choices import Choices
 from .data import TableFile
@@ -102,8 +102,5 @@ def page(state: dict[str, Any]) -> str:
     style, script = read["page.css"], "\n".join([client(), *(read[name] for name in SCRIPTS)])
     policy = "default-src 'none'; img-src data:; connect-src 'self'; "
     policy += f"style-src {policy_hash(style)}; script-src {policy_hash(script)}"
-    text = json.dumps(state, allow_nan=False, separators=(",", ":"))
-    parts = {"policy": escape(policy), "style": style, "script": script,
-             "state": text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")}  # fmt: skip
-    pieces = re.split(r"\{\{(policy|style|state|script)\}\}", read["page.html"])  # in one pass over the HTML
-    return "".join(parts[piece] if k % 2 else piece for k, piece in enumerate(pieces))
+    parts = {"policy": escape(policy), "style": style, "script": script, "state": script_json(state)}
+    return fill_template(read["page.html"], parts)

@@ -184,13 +184,10 @@ class Description(Watch):
 
 def _outline(view: GraphView) -> GraphView:
     """Return a graph with placeholders for the results of operations, which would keep all their memory alive."""
-    outline = object.__new__(GraphView)  # the constructor accepts only a result
-    nodes = tuple(part if part.operation is None else
-                  replace(part, array=np.broadcast_to(np.zeros((), part.array.dtype), part.shape), grad_array=None)
-                  for part in view)  # fmt: skip
-    for name, value in (("nodes", nodes), ("edges", view.edges), ("outputs", view.outputs)):
-        object.__setattr__(outline, name, value)
-    return outline
+    nodes = (part if part.operation is None else
+             replace(part, array=np.broadcast_to(np.zeros((), part.array.dtype), part.shape), grad_array=None)
+             for part in view)  # fmt: skip
+    return GraphView.made_of(nodes, view.edges, view.outputs)
 
 
 def _is_ours(frame: Any) -> bool:

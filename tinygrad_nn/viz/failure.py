@@ -226,7 +226,4 @@ def failed_view(failure: Failure) -> GraphView:
         rules=(), metadata=", ".join([failure.shapes, *others]), shape=(0,), dtype="", value=empty, grad=None,
         line=None, array=np.zeros(0), grad_array=None,
     ))  # fmt: skip
-    made = object.__new__(GraphView)  # the constructor accepts only results
-    for part, value in (("nodes", tuple(nodes)), ("edges", tuple(edges)), ("outputs", (last,))):
-        object.__setattr__(made, part, value)
-    return made
+    return GraphView.made_of(nodes, edges, (last,))

@@ -12,7 +12,8 @@ The edit is found by trying: the source is parsed, one expression is replaced, a
 - `kinds` names the kind of mistake that an edit corrects, and `text` shows the edit.
 """
 
-from .dependencies import RETURNED, Behind, KnownGradient, Target
+from .dependencies import Behind, KnownGradient, Target
+from .edited_code import RETURNED
 from .influence import line_of_all, line_of_result
 from .moments import Place
 from .search import Edit, nearest_edit, nearest_edits

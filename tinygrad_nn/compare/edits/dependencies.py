@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .edited_code import RETURNED, EditedCode, compile_statement
 from .influence import names_of
 from .moments import Moment, Place
 from .reading import Source, compile_tree, define, is_tick, read_source
 from .running import Stopped, Ticker, copy_names
-from .trees import statements
+from .trees import Change, statements
 
 Array = np.ndarray[Any, Any]
 Reader = Callable[[Mapping[str, Any]], Any]
 Put = Callable[[dict[str, Any], int], None]
 
-RETURNED = "__returned__"  # the name that holds the result of a function while its return statement runs alone
 BOUND = "__bound__"  # the name of a value that is put into a user's variable
 MOST = 8  # most statements before a line in which its mistake is searched
 
@@ -88,13 +88,17 @@ class Piece:
         """
         self.is_loop = is_loop
         self.blocks, self.reads, self.ticker, self.helper = blocks, reads, ticker, helper
+        self.edited_code = EditedCode()
         self.compiled: dict[int, types.CodeType] = {}
         self.base_values: dict[int, Array] | None = None
 
-    def run(self, edited: tuple[ast.stmt, ast.stmt] | None, put: Put | None = None) -> dict[int, Array]:
+    def run(
+        self, edited: tuple[ast.stmt, ast.stmt, Change] | None, put: Put | None = None
+    ) -> dict[int, Array]:  # fmt: skip
         """Run the statements in copies of the names.
 
-        `edited` has the statement to run in place of another one; these are the same if its tree was changed inside.
+        `edited` has the statement to run in place of another one, and the edit that it has. These statements are the
+        same if the tree was changed inside.
         ``put(names, line)`` may bind names to other values, after a line, and with line 0 before each block.
         """
         values: dict[int, Array] = {}
@@ -109,8 +113,10 @@ class Piece:
             if put is not None:
                 put(env, 0)
             for stmt in block.body:
-                is_edited = edited is not None and stmt is edited[1]
-                exec(compile_statement(edited[0]) if is_edited else self._code(stmt), env)  # type: ignore[index]
+                if edited is not None and stmt is edited[1]:
+                    self.edited_code.run(edited[0], edited[2], env)
+                else:
+                    exec(self._code(stmt), env)
                 if put is not None:
                     put(env, stmt.lineno)
                 for step, read in self.reads.get(stmt.lineno, ()):
@@ -130,14 +136,6 @@ class Piece:
         if id(stmt) not in self.compiled:
             self.compiled[id(stmt)] = compile_statement(stmt)
         return self.compiled[id(stmt)]
-
-
-def compile_statement(stmt: ast.stmt) -> types.CodeType:
-    """Compile a statement alone; the value of a return is bound to `RETURNED`."""
-    if isinstance(stmt, ast.Return) and stmt.value is not None:
-        stmt = ast.copy_location(ast.Assign([ast.Name(RETURNED, ast.Store())], stmt.value), stmt)
-        ast.fix_missing_locations(stmt)
-    return compile(ast.Module([stmt], []), "<changed>", "exec")
 
 
 class Nest:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from .edited_code import EditedCode, compile_statement
 from .reading import TICK, Source, compile_tree, define, is_tick, mark_ticks, names_in, referenced
 from .running import Ticker, copy_names, copy_value, names_by_line
 from .scope import Scope, fields_used
-from .trees import statements
+from .trees import Change, statements
 
 UNCHANGED = object()
 WRITERS = ("pop", "fill", "sort", "setdefault", "send", "partition", "put", "itemset")
@@ -32,6 +33,7 @@ class Program:
         self.source, self.args, self.named, self.extra = source, args, named, extra
         self.ticker = Ticker()
         self.edited: Source | None = None  # the only source whose tree may have an edit; None: any may have one
+        self.edited_code = EditedCode()
         self.codes: dict[int, types.CodeType] = {}  # of unedited trees, by the identity of their source
         self.names: dict[int, list[str]] = {}  # in unedited trees; an edit uses no others from outside
         self.returns = [_returns(stmt) for stmt in source.statements]
@@ -100,7 +102,7 @@ class Program:
             self.before.append(copy_names(env))
             if self.returns[k]:
                 break
-            run_statement(stmt, env)
+            exec(compile_statement(stmt), env)
 
     def units(self) -> Iterator[tuple[int | None, Source, ast.stmt, Any, str, int]]:
         """Yield (index of its top-level statement, None in a helper; source; statement; parent; field; index there)."""
@@ -113,9 +115,10 @@ class Program:
                     yield min(k, last), self.source, stmt, parent, field, index
         yield from _helper_statements(self.source)
 
-    def run(self, k: int | None, writes: bool) -> Any:
+    def run(self, k: int | None, writes: bool, change: Change | None = None) -> Any:
         """Run the function from its top-level statement k on, by the present tree.
 
+        `writes` tells that the statement may write into an array; `change` is the edit of it, if only one was made.
         Return `UNCHANGED` if that statement gave the same values as an earlier edit, so that the rest need not run.
         """
         if k is None:
@@ -128,7 +131,7 @@ class Program:
             return value if self._is_new(k, value) else UNCHANGED
         if self.returns[k]:
             return self._call(self._compiled(k, env), env)
-        run_statement(stmt, env)
+        self.edited_code.run(stmt, change, env)
         if isinstance(stmt, (ast.Assign, ast.AugAssign)) and not self._is_new(k, [env.get(n) for n in _assigned(stmt)]):
             return UNCHANGED
         if k + 1 not in self.tails:
@@ -136,7 +139,7 @@ class Program:
         return self._call(self.tails[k + 1], env)
 
     def _is_new(self, k: int, value: Any) -> bool:
-        key = _digest(value)
+        key = digest(value)
         if key is None:
             return True
         seen_values = self.seen_values.setdefault(k, set())
@@ -200,11 +203,6 @@ def _helper_statements(source: Source) -> Iterator[tuple[None, Source, ast.stmt,
         yield from _helper_statements(helper)
 
 
-def run_statement(stmt: ast.stmt, env: dict[str, Any]) -> None:
-    """Run a statement in a namespace."""
-    exec(compile(ast.Module([stmt], []), "<changed>", "exec"), env)
-
-
 def _returns(stmt: ast.AST) -> bool:
     """Tell whether a statement may return from the function."""
     if isinstance(stmt, ast.Return):
@@ -245,16 +243,16 @@ def _assigned(stmt: ast.Assign | ast.AugAssign) -> list[str]:
     return [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
 
 
-def _digest(value: Any) -> Any:
+def digest(value: Any) -> Any:
     """Return a hashable key that is equal for equal numbers; None if the value holds anything but numbers."""
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "fciub":
         return value.dtype.str, value.shape, hash(value.tobytes())
     if isinstance(value, (int, float)):
         return value
     if isinstance(value, (list, tuple)):
-        parts = [_digest(part) for part in value]
+        parts = [digest(part) for part in value]
         return None if any(part is None for part in parts) else tuple(parts)
     if isinstance(value, dict):
-        parts = [(str(key), _digest(part)) for key, part in dict.items(value)]
+        parts = [(str(key), digest(part)) for key, part in dict.items(value)]
         return None if any(part[1] is None for part in parts) else tuple(parts)
     return None

@@ -56,10 +56,12 @@ class Source(NamedTuple):
 
     def words(self, node: ast.AST) -> str:
         """Return the user's own text of a syntax node, on one line."""
-        start, end = getattr(node, "lineno", 1) - 1, getattr(node, "end_lineno", None)
-        place = ast.increment_lineno(ast.copy_location(ast.Pass(), node), -start)
-        segment = ast.get_source_segment("".join(self.lines[start:end]), place)
-        return on_one_line(segment or ast.unparse(node))
+        if not getattr(node, "end_lineno", 0):
+            return on_one_line(ast.unparse(node))
+        place: Any = node  # `ast.get_source_segment` would split the whole file again
+        rows = [row.encode() for row in self.lines[place.lineno - 1 : place.end_lineno]]
+        end = sum(map(len, rows[:-1])) + place.end_col_offset
+        return on_one_line(b"".join(rows)[place.col_offset : end].decode())
 
     @property
     def statements(self) -> list[ast.stmt]:

@@ -66,12 +66,12 @@ def without_output() -> Iterator[None]:
 
 def copy_value(value: Any, memo: dict[int, Any]) -> Any:
     """Return a deep copy of arrays, containers and objects; an object that occurs twice is copied once (`memo`)."""
-    if isinstance(value, PLAIN):
+    kind = type(value)
+    if kind is not np.ndarray and isinstance(value, PLAIN):
         return value
     if id(value) in memo:
         return memo[id(value)][1]
     copied: Any
-    kind = type(value)
     if kind is np.ndarray:
         copied = value.copy()
     elif kind is dict:

@@ -17,7 +17,7 @@ from ..budget import Budget
 from .candidates import CandidateWriter
 from .influence import influencing
 from .kinds import kind_of
-from .program import UNCHANGED, Program, assigned_names
+from .program import UNCHANGED, Program, assigned_names, digest
 from .reading import Source, names_in, read_source, referenced
 from .running import Stopped, without_output
 from .statement import statement_changes
@@ -140,6 +140,7 @@ class _Search:
         self.probes, self.may_fail = batches
         self.values = values or (lambda probe: {})
         self.program = Program(source, *arguments_of(source, call), self.values(0))
+        self.judged: dict[Any, Sequence[bool]] = {}  # for a value returned in batch 0: a third of the edits repeat one
         # for each batch, which results of the unedited function, compiled from its tree, are right
         self.right_before = [self._judge(p) for p in self.probes]
         verdicts = list(are_right(call(backward, 0), 0))
@@ -213,10 +214,14 @@ class _Search:
         """Run an edit in batch 0, and return the wrong results that it makes right; none if it breaks a right one."""
         old = change.swap(change.new)
         try:
-            value = self.program.run(k, change.writes) if not self.judges_more else None
+            value = self.program.run(k, change.writes, change) if not self.judges_more else None
             if value is UNCHANGED:
                 return frozenset()
-            right_after = self._judge(0) or [] if self.judges_more else self.are_right(value, 0)
+            key = None if self.judges_more else digest(value)
+            if key is None or key not in self.judged:
+                self.judged[key] = ()  # unless it can be judged
+                self.judged[key] = self._judge(0) or () if self.judges_more else self.are_right(value, 0)
+            right_after = self.judged[key]
             if len(right_after) != len(right_before) or any(
                 was and not now for was, now in zip(right_before, right_after, strict=True)
             ):

@@ -24,11 +24,11 @@ from .dependencies import (
     assigns,
     bind,
     called_helpers,
-    compile_statement,
     names_at,
     reader,
     spans,
 )  # fmt: skip
+from .edited_code import compile_statement
 from .influence import names_of
 from .moments import Moment, Place, moment_before
 from .reading import TICK, Source, is_tick, read_source
@@ -157,7 +157,7 @@ class _StepSearch:
                 piece.base()  # as the code is, before the change
             old = change.swap(change.new)
             try:
-                edited = (change.new if old is top else top), top
+                edited = (change.new if old is top else top), top, change
                 others_fixed = self._fixed_steps(
                     pieces, edited, behind if top is not stmt or source is not self.owner else None
                 )

@@ -22,6 +22,11 @@ class Change(NamedTuple):
     place: ast.stmt
     writes: bool = False
 
+    @property
+    def statement(self) -> ast.stmt:
+        """The statement in the edited tree."""
+        return self.new if isinstance(self.new, ast.stmt) else self.place
+
     def swap(self, new: Any) -> Any:
         """Put `new` at the place in the tree, and return the node that was there."""
         with_location(new, self.place)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ...graph import GraphNode, GraphView
-from ...graph.equations import Tree, unicode_line
+from ...graph.equations import unicode_line
 from ..graph.symbols import equation_lines, name_tree, node_equation
+from .columns import Interned
 from .story import Moment
 
 
@@ -17,8 +18,7 @@ class Equations:
     """
 
     def __init__(self) -> None:
-        self.trees: list[Tree] = []
-        self.known: dict[str, int] = {}
+        self.trees = Interned()
         self.spelled: dict[tuple[Any, ...], tuple[int, list[int], tuple[str, ...]]] = {}
 
     def of(self, part: GraphNode, operands: int) -> tuple[int, list[int], tuple[str, ...]]:
@@ -28,16 +28,9 @@ class Equations:
         key = (part.operation, part.tex, part.rules, operands)
         if key not in self.spelled:
             equation, rules, letters = node_equation(part, operands)
-            found = [-1 if rule is None else self._add(rule) for rule in rules]
-            self.spelled[key] = self._add(equation), found, letters
+            found = [-1 if rule is None else self.trees.add(rule) for rule in rules]
+            self.spelled[key] = self.trees.add(equation), found, letters
         return self.spelled[key]
-
-    def _add(self, part: Tree) -> int:
-        key = repr(part)
-        if key not in self.known:
-            self.known[key] = len(self.trees)
-            self.trees.append(part)
-        return self.known[key]
 
 
 def step_equations(view: GraphView, moment: Moment, operands: list[int]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import linecache
 import os
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...common.columns import text_columns
+from ...common.pages import fill_template, script_json
 from ...common.printable import html_text, printable
 from ...common.spelling import named_options
 from ...files import write_whole
@@ -129,14 +129,10 @@ def page_html(record: dict[str, Any], heading: str, served: bool = False) -> str
         "title": html_text(heading),
         "policy": policy + ("; connect-src 'self'" if served else ""),
         "style": style,
-        "data": _safe_json(record),
+        "data": script_json(record),
         "script": script,
     }
-    pieces = []
-    for part in text("page.html").split("{{"):  # one pass, so that braces inside a part are not replaced
-        name, end, rest = part.partition("}}")
-        pieces += [parts[name], rest] if end and name in parts else [part]
-    return "".join(pieces)
+    return fill_template(text("page.html"), parts)
 
 
 SCRIPTS = (
@@ -160,13 +156,11 @@ def page_data(story: Story, levels: Levels | None = None) -> dict[str, Any]:
             source = view.edges[c.edge].source
             most[source] = max(most[source], len(arrays.brief(c.total)))
     nodes = []
-    arity = [0] * len(view)
-    for edge in view.edges:
-        arity[edge.target] += 1
+    operands = view.operands()
     for part in view:
         word = story.words[part.number]
         top, under = node_title(part, word), node_subtitle(part, word)
-        equation, rules, operands = equations.of(part, arity[part.number])
+        equation, rules, letters_of_operands = equations.of(part, len(operands[part.number]))
         gradient = walk.gradients.get(part.number)
         stored = part.grad_array
         differs = stored is not None and (gradient is None or not np.array_equal(stored, gradient, equal_nan=True))
@@ -185,7 +179,7 @@ def page_data(story: Story, levels: Levels | None = None) -> dict[str, Any]:
             "letter": value_letter(part),
             "equation": equation,
             "rules": rules,
-            "symbols": list(operands),
+            "symbols": list(letters_of_operands),
             "picture": pictures.add(part),
             "value": arrays.add(part.array),
             "gradient": -1 if gradient is None else arrays.add(gradient),
@@ -209,7 +203,7 @@ def page_data(story: Story, levels: Levels | None = None) -> dict[str, Any]:
         "most": MOST,
         "pictures": pictures.finished(),
         "arrays": arrays.finished(),
-        "equations": equations.trees,
+        "equations": equations.trees.values,
         "levels": [{"kind": one.kind, "label": shorten(one.label), "parent": one.parent} for one in levels.levels],
         "home": levels.home,
         "gaps": {"ahead": AHEAD, "aside": ASIDE, "pad": PAD, "head": HEAD, "line": LINE, "turn": TURN, "sweeps": SWEEPS,
@@ -243,9 +237,3 @@ def _call_line(part: GraphNode) -> list[Any] | None:
     if part.line is None:
         return None
     return [printable(Path(part.line[0]).name), part.line[1], printable(linecache.getline(*part.line).strip())]
-
-
-def _safe_json(value: Any) -> str:
-    """Return JSON that is safe inside a script element, whatever texts it contains."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII only, so U+2028 is escaped
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

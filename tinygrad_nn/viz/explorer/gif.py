@@ -110,9 +110,7 @@ class _Film:
         self.height = round(min(max(high * self.scale, 120), TALLEST)) + CAPTION + 2 * RIM
         self.folder = Path(mpl.get_data_path()) / "fonts" / "ttf"  # the fonts included in Matplotlib
         self.gradients: dict[int, Any] = {}
-        self.operands: dict[int, list[int]] = {}
-        for edge in self.view.edges:
-            self.operands.setdefault(edge.target, []).append(edge.source)
+        self.operands = self.view.operands()
 
     def _size(self, key: str) -> tuple[float, float]:
         part = self.view[int(key[1:])]
@@ -266,7 +264,7 @@ class _Film:
             lines[1] += " …"
         for i, line in enumerate(lines[:2]):
             pen.text((RIM, top + 40 + 21 * i), line, self.theme.text, font)
-        equation = ",   ".join(step_equations(self.view, moment, self.operands.get(moment.number, [])))
+        equation = ",   ".join(step_equations(self.view, moment, self.operands[moment.number]))
         bold = self._font(15, True)
         while equation and bold.getlength(equation) > self.width - 2 * RIM:
             equation = equation.rstrip("…")[:-1] + "…"

@@ -38,9 +38,7 @@ class Pictures:
         self.places: dict[int, int] = {}  # id of a picture in `shown` -> its index
         self.linked: dict[Any, dict[str, Any]] = {}  # shapes of the result and the operands -> picture
         self.curves: dict[str, tuple[dict[str, Any], Callable[[Array], Any], list[float]]] = {}
-        self.operands: list[list[int]] = [[] for _ in view]
-        for edge in view.edges:
-            self.operands[edge.target].append(edge.source)
+        self.operands = view.operands()
 
     def add(self, part: GraphNode) -> int:
         """Return the index of a node's picture, or -1 if it has none."""

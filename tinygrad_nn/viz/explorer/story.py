@@ -82,9 +82,7 @@ def tell_story(view: GraphView, gradient: Any = None, roles: Mapping[int, str] |
         return node_name(view[number], words[number])
 
     data = [part for part in view if part.operation is None]
-    operands: dict[int, list[int]] = {}
-    for edge in view.edges:
-        operands.setdefault(edge.target, []).append(edge.source)
+    operands = view.operands()
     total = len(view) - len(data)
     kinds = [words[part.number] for part in data]
     given = [count_text(kinds.count(word), word) for word in ("input", "parameter", "constant") if word in kinds]
@@ -94,8 +92,7 @@ def tell_story(view: GraphView, gradient: Any = None, roles: Mapping[int, str] |
     for part in view:
         if part.operation is not None:
             done += 1
-            sources = operands.get(part.number, ())
-            text = partial(_forward_text, name, part, sources, done, total)
+            text = partial(_forward_text, name, part, operands[part.number], done, total)
             moments.append(Moment("forward", part.number, None, (), text))
     for number, seed in walk.seeds.items():
         moments.append(Moment("seed", number, seed, (), partial(_seed_text, name, number, seed)))

@@ -122,10 +122,7 @@ class _Folding:
                 slots[target] = slots.get(target, -1) + 1
                 places[wire] = len(edges)
                 edges.append(GraphEdge(source, target, slots[target]))
-        small = object.__new__(GraphView)  # the constructor accepts only results
-        outputs = tuple(dict.fromkeys(number[output] for output in view.outputs))
-        for name, value in (("nodes", tuple(nodes)), ("edges", tuple(edges)), ("outputs", outputs)):
-            object.__setattr__(small, name, value)
+        small = GraphView.made_of(nodes, edges, dict.fromkeys(number[output] for output in view.outputs))
         return Folded(small, number, tuple(places.get(wire, -1) for wire in joined), self._note(len(nodes)))
 
     def _key(self, number: int) -> tuple[str, int]:

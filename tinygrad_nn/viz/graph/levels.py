@@ -111,10 +111,9 @@ class _LevelBuilder:
 
     def __init__(self, view: GraphView, small: int) -> None:
         self.view = view
-        self.sources: list[list[int]] = [[] for _ in view]
+        self.sources = view.operands()
         last = np.arange(len(view))
         for edge in view.edges:
-            self.sources[edge.target].append(edge.source)
             last[edge.source] = edge.target  # edges are in order of their targets
         living = np.zeros(len(view) + 1, int)
         for part in view:

@@ -112,12 +112,10 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: fro
 
 
 def _node_table(view: GraphView, roles: Mapping[int, str]) -> str:
-    sources: list[list[str]] = [[] for _ in view]
-    for edge in view.edges:
-        sources[edge.target].append(str(edge.source))
+    operands = view.operands()
     rows = [
         (str(node.number), roles.get(node.number, node.kind), node.name or "", node.operation or "",
-         ", ".join(sources[node.number]), node.scope or "",
+         ", ".join(map(str, operands[node.number])), node.scope or "",
          shape_text(node.shape), node.dtype, node.value.text, node.grad.text if node.grad else "")
         for node in view.nodes[:MOST_ROWS]
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from ...graph.summary import shape_text
 from ..theme import THEMES, Theme
 from .colour import COLOURS, Legend, Shade, colour
 from .folding import ARROWS, MOST, READ, Folded, fold
+from .levels import Level, scope_levels
 from .repeats import AGAIN, Repeats, find_repeats, scope_name
 from .symbols import equation_lines, name_tree
 
@@ -169,9 +170,7 @@ class _Parts:
     def __init__(self, view: GraphView, style: Style, inputs: frozenset[int], roles: Mapping[int, str]) -> None:
         self.view, self.style = view, style
         self.words = [roles.get(node.number, node.kind) for node in view]
-        self.operands: list[list[int]] = [[] for _ in view]
-        for edge in view.edges:  # in the order of their slots
-            self.operands[edge.target].append(edge.source)
+        self.operands = view.operands()
         self.shown = [style.constants or node.kind != "constant" or node.number in view.outputs for node in view]
         self.homes = _box_paths(view, inputs)
         self.repeats = Repeats(list(range(len(view)))) if style.repeats else find_repeats(view, self.homes)
@@ -232,24 +231,17 @@ def _box_paths(view: GraphView, inputs: frozenset[int]) -> list[str]:
     before and after the operations in between.
     """
     homes = [""] * len(view)
-    names: list[str] = []
-    paths: list[str] = []
+    paths = [""]
     entered: dict[str, int] = {}
-    before: str | None = None
-    for node in view:
-        if node.operation is None:
-            continue
-        if node.scope != before:
-            parts = printable(node.scope).split(".") if node.scope else []
-            same = next((i for i, (old, new) in enumerate(zip(names, parts, strict=False)) if old != new),
-                        min(len(names), len(parts)))  # fmt: skip
-            del paths[same:]
-            for name in parts[same:]:
-                path = f"{paths[-1]}.{name}" if paths else name
-                times = entered[path] = entered.get(path, 0) + 1
-                paths.append(path if times == 1 else f"{path}{AGAIN}{times}")
-            names, before = parts, node.scope
-        homes[node.number] = paths[-1] if paths else ""
+    for level in scope_levels(view, Level):
+        if level.parent >= 0:
+            name = printable(level.label)
+            path = f"{paths[level.parent]}.{name}" if level.parent else name
+            times = entered[path] = entered.get(path, 0) + 1
+            paths.append(path if times == 1 else f"{path}{AGAIN}{times}")
+        for child in level.children:
+            if child >= 0:
+                homes[child] = paths[-1]
     users: dict[int, set[str]] = {}
     for edge in view.edges:
         if view[edge.source].operation is None:

@@ -81,9 +81,7 @@ class _Blocks:
                 if path not in self.operations:
                     self.children.setdefault(".".join(parts[: end - 1]), []).append(path)
                 self.operations.setdefault(path, []).append(node.number)
-        self.sources: list[list[int]] = [[] for _ in homes]
-        for edge in view.edges:
-            self.sources[edge.target].append(edge.source)
+        self.sources = view.operands()
 
     def describe(self, path: str) -> Description:
         """Return a comparable description of a block, and its nodes in the same order."""

@@ -102,7 +102,4 @@ def with_names(view: GraphView, name: Callable[[GraphNode], str | None]) -> Grap
     nodes = tuple(part if (new := name(part)) == part.name else replace(part, name=new) for part in view)
     if all(new is old for new, old in zip(nodes, view, strict=True)):
         return view
-    renamed = object.__new__(GraphView)  # the constructor accepts only results
-    for part, value in (("nodes", nodes), ("edges", view.edges), ("outputs", view.outputs)):
-        object.__setattr__(renamed, part, value)
-    return renamed
+    return GraphView.made_of(nodes, view.edges, view.outputs)

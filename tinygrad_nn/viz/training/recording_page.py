@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.pages import fill_template, script_json
 from ...common.printable import printable
 from ...files import POLICY
 from ...graph.summary import root_mean_square, shape_text, short_number
 from ...server import policy_hash
 from ..elements import elements
-from ..explorer.explore import _safe_json
 from ..graph.page import html_page
+from ..notebook.heat_map import as_real, block_means
 from .probe import GRID, Probe
 
 if TYPE_CHECKING:
@@ -47,16 +48,13 @@ def page(records: Sequence[Record], title: str | None) -> str:
     script = "\n".join([elements(), *(read[name] for name in SCRIPTS)])
     parts = {
         "notes": "\n".join(f'<p class="says">{escape(note)}</p>' for note in notes),
-        "data": _safe_json({"runs": runs}),
+        "data": script_json({"runs": runs}),
         "script": script,
         "mode": "single" if len(runs) == 1 and runs[0]["plane"] and any(m[2] for m in runs[0]["moments"]) else "",
     }
-    pieces = []
-    for piece in read["recording.html"].split("{"):  # in one pass, so that braces inside a part are not replaced
-        name, end, rest = piece.partition("}")
-        pieces += [parts[name], rest] if end and name in parts else [piece]
     policy = f"{POLICY}; script-src {policy_hash(script)}"
-    return html_page(title, "".join(pieces), style=read["recording.css"], policy=policy)
+    body = fill_template(read["recording.html"], parts)
+    return html_page(title, body, style=read["recording.css"], policy=policy)
 
 
 def _run(record: Record, name: str, notes: list[str]) -> dict[str, Any]:
@@ -97,7 +95,7 @@ def _series(moments: Sequence[Moment], kind: str, max_arrays: int) -> list[tuple
         there = [(k, getattr(m, kind)[name]) for k, m in enumerate(moments) if name in getattr(m, kind)]
         kept = [(k, array) for k, array in there if array.shape == there[-1][1].shape and array.size]
         if kept:
-            series.append((printable(name), [_as_real(array) for _, array in kept], [k for k, _ in kept]))
+            series.append((printable(name), [array for _, array in kept], [k for k, _ in kept]))
     return series
 
 
@@ -105,20 +103,16 @@ def _map(arrays: Sequence[Array], moments: list[int]) -> dict[str, Any]:
     """Return the maps of an array over time, as rows by columns; large arrays are averaged in blocks."""
     shape = arrays[0].shape
     if len(shape) < 2:
-        size = arrays[0].size
-        block = -(-size // (MOST_ROWS * WIDE))
-        tables = [_block_means(array.reshape(1, -1), (1, -(-size // block)))[0] for array in arrays]
-        count = tables[0].size
-        columns = min(count, WIDE)
-        found = _packed_tables(tables, moments, -(-count // columns), columns)
+        blocks = 1, -(-arrays[0].size // (MOST_ROWS * WIDE))
+        tables = [block_means(as_real(array).reshape(1, -1), blocks) for array in arrays]
+        columns = min(tables[0].size, WIDE)
+        found = _packed_tables(tables, moments, -(-tables[0].size // columns), columns)
         where = ["entry"]
-        blocks = [1, block]
     else:
-        tables = [array.reshape(len(array), -1) for array in arrays]
-        rows, columns = tables[0].shape
-        blocks = [-(-rows // MOST_ROWS), -(-columns // MOST_COLUMNS)]
-        to = (-(-rows // blocks[0]), -(-columns // blocks[1]))
-        found = _packed_tables([_block_means(table, to) for table in tables], moments, *to)
+        rows, columns = len(arrays[0]), arrays[0].size // len(arrays[0])
+        blocks = -(-rows // MOST_ROWS), -(-columns // MOST_COLUMNS)
+        tables = [block_means(as_real(array).reshape(rows, columns), blocks) for array in arrays]
+        found = _packed_tables(tables, moments, *tables[0].shape)
         where = ["row", "column"] if len(shape) == 2 else ["first axis", "the others joined"]
     note = "" if max(blocks) == 1 else f"a cell is the mean of {blocks[0]} × {blocks[1]} entries"
     if arrays[0].dtype.kind == "c":
@@ -148,18 +142,6 @@ def _packed_tables(tables: Sequence[Array], moments: list[int], rows: int, colum
     finite = np.abs(whole[np.isfinite(whole)])
     return {"rows": rows, "columns": columns, "size": int(whole[0].size), "kept": moments,
             "largest": float(finite.max(initial=0.0)), "data": base64.b64encode(whole.tobytes()).decode()}  # fmt: skip
-
-
-def _block_means(table: Array, to: tuple[int, int]) -> Array:
-    """Return a table reduced to at most so many rows and columns by the means of blocks."""
-    for axis, many in enumerate(to):
-        size = table.shape[axis]
-        if size > many:
-            starts = np.arange(0, size, -(-size // many))
-            counts = np.expand_dims(np.diff([*starts, size]), 1 - axis)
-            with np.errstate(all="ignore"):
-                table = np.add.reduceat(np.asarray(table, float), starts, axis) / counts
-    return table
 
 
 def _gradient_sizes(moments: Sequence[Moment]) -> dict[str, list[float | None]]:
@@ -259,11 +241,6 @@ def _number_text(value: float) -> str:
 
 def _shown_size(array: Array) -> int:
     return min(array.size, MOST_ROWS * MOST_COLUMNS)
-
-
-def _as_real(array: Array) -> Array:
-    return np.abs(array) if array.dtype.kind == "c" else array
-
 
 
 def _or_none(value: Any) -> Any:
