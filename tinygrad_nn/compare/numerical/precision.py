@@ -17,7 +17,7 @@ EPS = float(np.finfo(np.float64).eps)
 WIDE = float(np.finfo(np.longdouble).eps) < EPS / 100
 SAFETY = 2.0  # factor on the measured error, since another way to compute the same may have a larger one
 SAMPLE = 16.0  # the same factor for an error measured in float32, which is only one sample of the error
-SHAKES, ULPS = 3, 64.0  # number of walks with moved terms; by how many epsilons
+SHAKES, ULPS = 3, 16.0  # number of walks with moved terms; by how many epsilons at most
 MOST = 1e-3  # of the largest entry: a value that differs by more took another branch
 
 
