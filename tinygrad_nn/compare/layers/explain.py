@@ -56,12 +56,14 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
     last = len(witnesses[0].case.W) - 1
     states = [State(tuple(None for _ in witnesses), (), 0.0)]
     for k in range(last, -1, -1):
+        kept = KEPT if k else 1
         new_states: list[State] = []
-        for state in states:
+        for state in states:  # the cheapest first; a layer more costs nothing at best
+            if len(new_states) == kept and new_states[-1].cost <= state.cost:
+                break
             new_states += _layer(witnesses, k, state, loss_doubled, only)
-        new_states = new_states or [_with_unknown_delta(witnesses, k, state) for state in states]
-        new_states.sort(key=lambda s: s.cost)
-        states = new_states[:KEPT]
+            new_states = sorted(new_states, key=lambda s: s.cost)[:kept]
+        states = new_states or [_with_unknown_delta(witnesses, k, state) for state in states]
     return states[0]
 
 
