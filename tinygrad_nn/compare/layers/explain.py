@@ -202,14 +202,11 @@ def _deltas(witnesses: Sequence[Witness], k: int, base: list[Array]) -> Iterator
     if all(d is not None for d in user_deltas):
         factors = [fit_scale(witnesses, [d[k] for d in user_deltas if d], base, [0.0] * len(witnesses), k)]
     else:
-        sums = [d.sum(axis=0) for d in base]
+        sums = (d.sum(axis=0) for d in base)  # most do not fit in the first experiment
         factors = [fit_scale(witnesses, [w.case.answer.db[k] for w in witnesses], sums, [0.0] * len(witnesses), k)]
-        data = [d.T @ w.case.into(k) for w, d in zip(witnesses, base, strict=True)]
-        factors.append(
-            fit_scale(
-                witnesses, [w.case.answer.dW[k] for w in witnesses], data, [w.case.penalty(k) for w in witnesses], k
-            )
-        )
+        data = (d.T @ w.case.into(k) for w, d in zip(witnesses, base, strict=True))
+        penalties = (w.case.penalty(k) for w in witnesses)
+        factors.append(fit_scale(witnesses, [w.case.answer.dW[k] for w in witnesses], data, penalties, k))
     names = set()
     for factor in factors:
         if factor is not None and not factor.is_one and factor.name not in names:
