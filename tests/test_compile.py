@@ -5,6 +5,7 @@ machine code, sums may be in another order, and the slack is that of so many rou
 """
 
 import copy
+import functools
 import os
 import subprocess
 import sys
@@ -104,22 +105,41 @@ def in_other_memory(x: Any, attempt: int) -> Any:
     return np.asfortranarray(x) if x.ndim > 1 else x[::-1].copy()[::-1]
 
 
-def check_row(case: Any, backend: str, roundings: float) -> bool:
-    """Compare at three points in memory of three kinds, and at the first again; return whether there is a plan."""
-    both = forward_and_gradient(case)
-    points = [[arguments(case, attempt=k)[i] for i in moving(case, arguments(case))] for k in range(3)]
+class Row(NamedTuple):
+    """A row of the table as a function, with arguments at three points in memory of three kinds, and its results."""
+
+    both: Callable[..., Any]
+    points: list[list[Any]]
+    wanted: list[Any]
+
+
+@functools.cache
+def row_of(place: int) -> Row | None:
+    """Return a row by its place in the table, made once for all backends; None if it takes Tensors, not arrays."""
+    case = ROWS[place]
+    both, moved = forward_and_gradient(case), moving(case, arguments(case))
+    points = [[given[i] for i in moved] for given in (arguments(case, attempt=k) for k in range(3))]
     if case.name not in ("power.reduce", "arctan2.reduce"):  # NumPy's own are wrong column by column
         points = [[in_other_memory(x, k) if k else x for x in point] for k, point in enumerate(points)]
-    points.append(points[0])
-    f = compile(both, backend=backend)
+    try:
+        return Row(both, points, [both(*point) for point in points])
+    except (AttributeError, TypeError):
+        return None
+
+
+PLACES = {id(case): place for place, case in enumerate(ROWS)}
+
+
+def check_row(case: Any, backend: str, roundings: float) -> bool:
+    """Compare at three points, and at the first again; return whether there is a plan."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            wanted = [both(*point) for point in points]
-        except (AttributeError, TypeError):
-            return True  # this row takes Tensors, not arrays
-        found = [f(*point) for point in points]
-    for a, b in zip(found, wanted, strict=True):
+        row = row_of(PLACES[id(case)])
+        if row is None:
+            return True
+        f = compile(row.both, backend=backend)
+        found = [f(*point) for point in (*row.points, row.points[0])]
+    for a, b in zip(found, (*row.wanted, row.wanted[0]), strict=True):
         agree(a, b, roundings)
     return not any(isinstance(plan, str) for plan in f.plans.values())
 

@@ -221,6 +221,16 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         grad(lambda s: scan(lambda c, _: (np.linalg.cholesky(c @ c.T + np.eye(3)), None), s, length=3)[0].sum()),
         (A(3, 3),),
     ),
+    "a result of a carry twice": (
+        lambda w, xs: (lambda c, ys: (c * 2, c * 2, ys * 3, -ys))(*scan(lambda c, x: (np.tanh(c * w + x), c), w, xs)),
+        (A(2), A(5, 2)),
+    ),
+    "a carry that stays, and a sum of two gradients of one slice": (
+        lambda w, xs: scan(
+            lambda c, x: (c, np.exp(grad(lambda v: (v[:2] * np.cos(x)).sum() + (v[:2] * np.sin(x)).sum())(c))), w, xs
+        ),
+        (A(3), A(5, 2)),
+    ),
 }
 ON_NUMBA = ("numbers", "an LSTM", "descent", "complex", "an index that is handed on", "no rows", "what does not change")
 

@@ -9,6 +9,7 @@ from test_passes import KERNELS, PLACES, function, program
 
 import tinygrad_nn as tg
 from tinygrad_nn.compiled import check
+from tinygrad_nn.compiled.code import Code
 from tinygrad_nn.compiled.program import verify
 from tinygrad_nn.compiled.program.values import Op, Value
 from tinygrad_nn.compiled.trace.nodes import Untraceable
@@ -18,7 +19,7 @@ EPS = np.finfo(float).eps
 
 
 def run(text: str, given: str, noise: Any = None) -> list[np.ndarray]:
-    return [np.asarray(x) for x in check.OpCopies(program(text, given)).run(function(text, given)[1], noise)]
+    return [np.asarray(x) for x in check.run_operations(program(text, given), function(text, given)[1], noise)]
 
 
 TEXTS = [(text, given) for table in (KERNELS, PLACES) for given in table for text in table[given]]
@@ -34,13 +35,16 @@ def test_operations_one_by_one_give_what_the_function_gives() -> None:
             np.testing.assert_array_equal(a, b, err_msg=text)
 
 
-def test_operations_are_kept_as_they_were() -> None:
-    made = program("a * 2 + b", "v v")
-    kept = check.OpCopies(made)
-    made.ops[0].function, made.ops[1].args[0] = np.divide, made.ops[1].args[1]
-    made.outputs[0] = None
-    arguments = function("a * 2 + b", "v v")[1]
-    np.testing.assert_array_equal(kept.run(arguments, None)[0], arguments[0] * 2 + arguments[1])
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_operations_are_kept_as_they_were_when_code_is_made_of_them(backend: str) -> None:
+    text = "np.vdot(a, b) * 2 + np.matmul(a * b, a.T)[0].sum()"
+    made = program(text, "x x")
+    before = [(op, op.kind, op.function, list(op.args), list(op.outs)) for op in made.ops]
+    changed = Code(made, backend).program.ops
+    assert [(op, op.kind, op.function, op.args, op.outs) for op in made.ops] == before
+    assert not set(changed) & set(made.ops)
+    arguments = function(text, "x x")[1]
+    np.testing.assert_array_equal(check.run_operations(made, arguments)[0], function(text, "x x")[0](*arguments))
 
 
 @pytest.mark.parametrize(

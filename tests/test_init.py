@@ -180,3 +180,8 @@ def test_invalid_initializers_are_refused(call: Callable[[], Any], message: str)
 def test_a_bias_is_drawn_with_the_fan_of_its_weight() -> None:
     b = init.fan_in_uniform((1000,), rng=0, fan_in=25)
     assert 0.19 < np.abs(b).max() <= 0.2
+
+
+def test_weights_of_layers_are_no_integers_either() -> None:
+    with pytest.raises(TypeError, match="weights need floats"):
+        init.initial_weights(3, 2, 0.0, "n", rng=0, dtype=int)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 import tinygrad_nn as tg
 from tinygrad_nn import compile, grad, value_and_grad
-from tinygrad_nn.compiled.check import OpCopies
+from tinygrad_nn.compiled.check import run_operations
 from tinygrad_nn.compiled.program import rolled as rolling
 from tinygrad_nn.compiled.program.control import Loop
 from tinygrad_nn.compiled.program.periods import Run, find_runs
@@ -216,7 +216,7 @@ def program(f: Callable[..., Any], args: list[Any]) -> Program:
 
 
 def run(made: Program, args: list[Any]) -> list[bytes]:
-    found = OpCopies(made).run([canonical(x) for x in flatten([args, {}])[0]], None)
+    found = run_operations(made, [canonical(x) for x in flatten([args, {}])[0]])
     return [np.asarray(x).tobytes() + np.asarray(x).dtype.str.encode() for x in found]
 
 

@@ -10,6 +10,7 @@ import pytest
 import tinygrad_nn as tg
 from tinygrad_nn import compile, scan, while_loop
 from tinygrad_nn.compiled import check
+from tinygrad_nn.compiled.program.values import Program
 from tinygrad_nn.compiled.trace.call import canonical
 from tinygrad_nn.compiled.trace.nodes import Untraceable
 from tinygrad_nn.compiled.trace.side_effects import GeneratorStates
@@ -245,9 +246,7 @@ def test_a_function_that_takes_only_tensors_is_not_blamed_for_its_second_run() -
     def only_of_a_trace(*args: Any) -> Any:
         raise TypeError
 
-    kept = check.OpCopies.__new__(check.OpCopies)
-    kept.ops, kept.outputs = [], [2.0]
-    trial = check.Trial(only_of_a_trace, None, kept, lambda leaves: (leaves, {}), GeneratorStates([]))
+    trial = check.Trial(only_of_a_trace, None, Program([], [], [2.0]), lambda leaves: (leaves, {}), GeneratorStates([]))
     trial.judge([2.0], [2.0], lambda: [X])
     with pytest.raises(Untraceable, match="the check of the compiled function gave 1 instead of 2"):
         trial.judge([1.0], [2.0], lambda: [X])

@@ -276,6 +276,12 @@ def test_a_boundary_is_where_the_classes_change() -> None:
         plot_decision_boundary(model, x, columns=(0, 5))
 
 
+def test_a_boundary_lies_between_the_points_of_integer_columns_too() -> None:
+    ax = plot_decision_boundary(lambda rows: 1.0 * (rows[:, 0] > 0.5), np.array([[0, 0], [1, 1]]), resolution=101)
+    lines = [path.vertices for c in ax.collections for path in c.get_paths() if len(path.vertices)]
+    assert np.concatenate(lines)[:, 0] == pytest.approx(0.5, abs=0.03)
+
+
 def test_weights_are_a_map_of_one_layer_or_a_distribution_of_several() -> None:
     model = network()
     (image,) = plot_weights(model[0]).get_images()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -79,26 +78,14 @@ def source_result(source: Source) -> tuple[Any, dict[str, Any] | None, str | Non
         refuse_unused(source)
         own = call_object(source.function, source.inputs)
         return drawn_tensors(own, source.options["loss"]), variable_names(own) if source.named else None, None, None
-    from ..solver import graph_loss
+    from .pictures import loss_of
 
     rows = row_numbers(source.rows)
     run = source_run(source, rows)
-    x, y = run.rows(rows)
-    loss = graph_loss(run.network.layers, x, y, solver=run.solver)
-    many = f"{len(x)} rows" if len(x) > 1 else "1 row"
-    title = f"{run.solver.loss} of {many} of {Path(run.problem.name).name}"
-    when = (
-        "before training"
-        if source.untrained
-        else "after training"
-        if source.model is None
-        else _model_text(source.model)
-    )
-    return loss, {"x": x, "y": y, "loss": loss}, f"{title}, {when}", run
-
-
-def _model_text(model: str) -> str:
-    return f"by {Path(model).name}"
+    loss, names, title = loss_of(run, *run.rows(rows))
+    when = "before training" if source.untrained else "after training"
+    when = when if source.model is None else f"by {Path(source.model).name}"
+    return loss, names, f"{title} of {Path(run.problem.name).name}, {when}", run
 
 
 def source_function(source: Source) -> tuple[Callable[..., Any], list[Any], dict[str, Any], Any, str | None]:
@@ -184,9 +171,8 @@ def refuse_unused(source: Source) -> None:
     """Refuse options for a trained network if the user's own function is drawn."""
     from .run import Options
 
-    plain = Options()
-    names = [part.name for part in fields(Options) if part.name != "loss"]  # used in both cases
-    odd = [name.replace("_", "-") for name in names if source.options[name] != getattr(plain, name)]
+    changed = Options(**source.options).changed()
+    odd = [name.replace("_", "-") for name in changed if name != "loss"]  # a loss is used in both cases
     odd += ["untrained"] * source.untrained + ["rows"] * (source.rows is not None) + ["model"] * bool(source.model)
     if odd:
         raise ValueError(f"--{odd[0]} is for the network that is trained here; it has no effect on your own function.")

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..files import write_folder, write_whole
 from ..io import save_network
 from .pictures import draw_graph
 from .run import Outcome
-
-if TYPE_CHECKING:
-    pass
 
 
 def write_run(folder: Path, outcome: Outcome, report: bool = False) -> tuple[list[str], str]:

@@ -6,7 +6,6 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from ..common.printable import html_text
 from ..solver.history import cell_text
 from .pictures import draw_run, row_loss
-from .report import difference_table, short_list, training_facts
+from .report import difference_table, score_table, short_list, training_facts
 from .run import Options, Outcome, Scores
 
 SHOWN = 30  # epochs in the table; the curves and history.json have all
@@ -101,12 +100,7 @@ def _scores(outcome: Outcome) -> str:
             f"<p>RMSE = {off.rmse:.4g} and MAE = {off.mae:.4g}, in the unit of the target; R² = {off.r2:.4f}: the "
             "share of its variance that is explained.</p>")  # fmt: skip
     scores, classes = outcome.scores, outcome.run.problem.classes
-    counts = scores.matrix.sum(axis=1)
-    columns = (scores.precision, scores.recall, scores.f1)
-    table = [[str(name), *(f"{column.each[k]:.4f}" for column in columns), f"{counts[k]:,}"]
-             for k, name in enumerate(classes)]  # fmt: skip
-    table.append(["mean", *(f"{column.mean:.4f}" for column in columns), f"{counts.sum():,}"])
-    each = html_table(("class", "precision", "recall", "F1", "rows"), table, frozenset({1, 2, 3, 4}))
+    each = html_table(*score_table(scores, classes), frozenset({1, 2, 3, 4}))
     return f"{head}<h3>Confusion matrix</h3>\n{_confusion(scores, classes)}\n<h3>Each class</h3>\n{each}"
 
 
@@ -238,12 +232,12 @@ def command(options: Options) -> str:
         >>> command(Options(data="my table.csv", target="y", scale=False, epochs=5))
         "tinygrad-nn train --data 'my table.csv' --target y --no-scale --epochs 5 --report"
     """
-    words, plain = ["tinygrad-nn", "train"], Options()
-    for part in fields(Options):
-        value, name = getattr(options, part.name), part.name.replace("_", "-")
-        if isinstance(value, bool) and value != getattr(plain, part.name):
+    words = ["tinygrad-nn", "train"]
+    for option in options.changed():
+        value, name = getattr(options, option), option.replace("_", "-")
+        if isinstance(value, bool):
             words.append(f"--{name}" if value else f"--no-{name}")
-        elif value != getattr(plain, part.name):
+        else:
             words += [f"--{name}", str(value)]
     return shlex.join([*words, "--report"])
 

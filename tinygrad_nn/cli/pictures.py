@@ -30,8 +30,10 @@ def draw_graph(run: PreparedRun, path: Path) -> None:
     """Draw the graph of the first rows' loss, with the weights and gradients from before the training."""
     from ..viz import draw
 
-    loss, names, title = first_loss(run)
-    draw(loss, path, names=names, title=title, direction="TB")  # fits the width of a page
+    fresh = prepare(run.options)  # untrained weights, as gradients are tiny after training
+    loss, names, title = loss_of(fresh, *fresh.rows())
+    loss.backward(retain_graph=True, retain_grads=True)
+    draw(loss, path, names=names, title=f"{title}, before training", direction="TB")  # fits the width of a page
 
 
 def row_loss(run: PreparedRun, part: str) -> tuple[Tensor, dict[str, Any], str]:
@@ -43,11 +45,8 @@ def row_loss(run: PreparedRun, part: str) -> tuple[Tensor, dict[str, Any], str]:
     return loss, names, f"{run.solver.loss} of the first row of the {part} part, after the training"
 
 
-def first_loss(run: PreparedRun) -> tuple[Tensor, dict[str, Any], str]:
-    """Return the loss of the first rows before training, with gradients, names of values and a title."""
-    fresh = prepare(run.options)  # untrained weights, as gradients are tiny after training
-    x, y = fresh.rows()
-    loss = graph_loss(fresh.network.layers, x, y, solver=run.solver)
-    loss.backward(retain_graph=True, retain_grads=True)
+def loss_of(run: PreparedRun, x: Any, y: Any) -> tuple[Tensor, dict[str, Any], str]:
+    """Return the loss of some rows, names of its values, and a title."""
+    loss = graph_loss(run.network.layers, x, y, solver=run.solver)
     rows = f"{len(x)} rows" if len(x) > 1 else "1 row"
-    return loss, {"x": x, "y": y, "loss": loss}, f"{run.solver.loss} of {rows}, before training"
+    return loss, {"x": x, "y": y, "loss": loss}, f"{run.solver.loss} of {rows}"

@@ -40,11 +40,9 @@ def play(
 
 
 def _play(options: dict[str, Any], data: str | None, port: int, no_browser: bool) -> None:
-    try:
-        from ..play import Choices, TableFile
-        from ..play import play as serve
-    except ImportError as error:
-        raise ValueError(str(error)) from None
+    from ..play import Choices, TableFile
+    from ..play import play as serve
+
     table = None
     if data is not None:
         if options["dataset"] != "moons":
@@ -59,9 +57,6 @@ def _play(options: dict[str, Any], data: str | None, port: int, no_browser: bool
     if not 0 <= port < 65536:
         raise ValueError(f"port={port}; it must be a number from 1 to 65535, or 0 for a free one.")
     choices = Choices(**{name: value for name, value in options.items() if value is not None})
-    try:
-        server = serve(choices, table, port=port, open_browser=not no_browser)
-    except ImportError as error:
-        raise ValueError(str(error)) from None
+    server = serve(choices, table, port=port, open_browser=not no_browser)
     typer.echo(f"The playground is at {server.url}\nCtrl-C ends it.")
     server.wait()

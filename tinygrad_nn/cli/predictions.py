@@ -71,13 +71,22 @@ def evaluate_table(model: str, table: str, encoding: str = "utf-8") -> tuple[Net
     """
     network = load_network(model)
     x, _, texts = read_for_network(network, table, encoding, [network.target])
-    output, cells = network.predict(x), texts[network.target]
+    y = read_targets(network, table, texts[network.target])
+    measure = errors if network.task == "regression" else score
+    return network, measure(y, network.predict(x)), len(x)
+
+
+def read_targets(network: Network, table: str, cells: Sequence[str]) -> Any:
+    """Return the targets ``(rows, n_out)`` that the target column of a table holds.
+
+    Raises:
+        ValueError: a cell is no number, or no class of the network.
+    """
     try:
         if network.task == "regression":
-            y = target_numbers(cells, network.columns.target if network.columns else "")
-            return network, errors(y, output), len(x)
+            return target_numbers(cells, network.columns.target if network.columns else "")
         names = [cell if cell in network.classes else class_name(cell) for cell in cells]
-        return network, score(one_hot(names, list(network.classes)), output), len(x)
+        return one_hot(names, list(network.classes))
     except ValueError as problem:
         raise ValueError(f"{printable(table)}: column {network.target!r:.60}: {problem}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -56,6 +56,10 @@ class Options:
     resume: bool = False
     class_weight: str | None = None
     cv: int | None = None
+
+    def changed(self) -> list[str]:
+        """Return the names of the options that do not have their default."""
+        return [part.name for part in fields(self) if getattr(self, part.name) != part.default]
 
 
 class Problem(NamedTuple):

@@ -85,13 +85,12 @@ class Report:
         """Print the confusion matrix and the scores of each class."""
         self.exact(format_cm(scores.matrix, classes))
         self.line()
-        table = _table("class", "precision", "recall", "F1", "rows")
-        columns = (scores.precision, scores.recall, scores.f1)
-        counts = scores.matrix.sum(axis=1)
-        for k, name in enumerate(classes):
-            table.add_row(Text(printable(name)), *(f"{column.each[k]:.4f}" for column in columns), f"{counts[k]:,}")
+        heads, rows = score_table(scores, classes)
+        table = _table(*heads)
+        for name, *numbers in rows[:-1]:
+            table.add_row(Text(printable(name)), *numbers)
         table.add_section()
-        table.add_row("mean", *(f"{column.mean:.4f}" for column in columns), f"{counts.sum():,}")
+        table.add_row(*rows[-1])
         self.console.print(table)
         self.line(f"accuracy = {scores.accuracy.overall:.4f}")
 
@@ -160,6 +159,16 @@ def training_facts(run: PreparedRun) -> list[tuple[str, str]]:
         ("training", ", ".join([how, *extras])),
         ("", f"{times} in batches of {settings.batch_size:,}, {with_}"),
     ]
+
+
+def score_table(scores: Scores, classes: Sequence[str]) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return heads and rows of a table with the scores of each class, and their means."""
+    columns = (scores.precision, scores.recall, scores.f1)
+    counts = scores.matrix.sum(axis=1)
+    rows = [[str(name), *(f"{column.each[k]:.4f}" for column in columns), f"{counts[k]:,}"]
+            for k, name in enumerate(classes)]  # fmt: skip
+    rows.append(["mean", *(f"{column.mean:.4f}" for column in columns), f"{counts.sum():,}"])
+    return ("class", "precision", "recall", "F1", "rows"), rows
 
 
 def difference_table(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

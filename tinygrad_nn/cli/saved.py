@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Literal
 
 import numpy as np
 
-from ..common.printable import printable
-from ..data import one_hot
-from ..data.columns import class_name, target_numbers
 from ..io import Network, load_network
 from ..solver import Settings, Solver
-from .predictions import read_for_network
+from .predictions import read_for_network, read_targets
 from .problem import DATASETS, Problem, read_problem
 from .run import FEW, Options, PreparedRun
 
@@ -27,9 +23,7 @@ def saved_run(model: str, options: Options) -> PreparedRun:
     Raises:
         ValueError, OSError: one of the files is invalid, or an option is for training a network.
     """
-    plain = Options()
-    odd = [part.name.replace("_", "-") for part in fields(Options)
-           if part.name not in ABOUT_DATA and getattr(options, part.name) != getattr(plain, part.name)]  # fmt: skip
+    odd = [name.replace("_", "-") for name in options.changed() if name not in ABOUT_DATA]
     if odd:
         raise ValueError(f"--{odd[0]} sets how a network is trained, but {model} is already trained; leave it out.")
     network = load_network(model)
@@ -60,14 +54,6 @@ def _problem(network: Network, options: Options, model: str) -> Problem:
             )
         return problem
     x, _, texts = read_for_network(network, options.data, options.encoding, [network.target])
-    cells = texts[network.target]
-    try:
-        if network.task == "regression":
-            targets = target_numbers(cells, network.columns.target if network.columns else "")
-        else:
-            names = [cell if cell in network.classes else class_name(cell) for cell in cells]
-            targets = one_hot(names, list(network.classes))
-    except ValueError as problem:
-        raise ValueError(f"{printable(options.data)}: column {network.target!r:.60}: {problem}") from None
+    targets = read_targets(network, options.data, texts[network.target])
     task: Literal["classification", "regression"] = "regression" if network.task == "regression" else "classification"
     return Problem(options.data, x, targets, task, network.features, network.target, network.classes, network.columns)

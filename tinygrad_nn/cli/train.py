@@ -142,10 +142,7 @@ def _on_ranks(options: dict[str, Any], out: Path, page: bool, progress: bool, qu
 
     if not launched():
         return _train(options, out, page, progress, quiet)
-    try:
-        comm = world()
-    except ImportError as error:
-        raise RuntimeError(str(error)) from None
+    comm = world()
     ranks = Ranks.of("train", comm)
     first = ranks.rank == 0
     with ranks.together("train"):

@@ -177,8 +177,7 @@ def function_of(
     if not callable(found) or hasattr(found, "named_modules"):
         raise ValueError(
             f"{place} is {_with_article(found)}, and a change needs the function that makes the graph, to run it "
-            "again; write "
-            "a function around it that returns the result."
+            "again; write a function around it that returns the result."
         )
     given, keywords = _arguments(place, found, inputs, module)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from copy import copy
 from functools import partial
 from threading import local
 from typing import Any
@@ -42,33 +41,24 @@ ROUNDED = COSTLY | {
 now = local()  # per thread: `now.checking` is True while a check runs the function
 
 
-class OpCopies:
-    """A copy of a program's operations, made before they are fused into kernels."""
+def run_operations(program: Program, leaves: Sequence[Any], noise: np.random.Generator | None = None) -> list[Any]:
+    """Run the operations one by one with NumPy, with noise if given, and return the leaves of the result."""
+    values: dict[Value, Any] = {}
 
-    def __init__(self, program: Program) -> None:
-        self.ops = [copy(op) for op in program.ops]
-        for op in self.ops:
-            op.args = list(op.args)
-        self.outputs = list(program.outputs)
+    def of(arg: Any) -> Any:
+        if not isinstance(arg, Value):
+            return arg
+        if arg.kind == "made":
+            return values[arg]
+        return arg.data if arg.kind == "constant" else leaves[arg.slot]
 
-    def run(self, leaves: Sequence[Any], noise: np.random.Generator | None) -> list[Any]:
-        """Run the operations one by one with NumPy, with noise if given, and return the leaves of the result."""
-        values: dict[Value, Any] = {}
-
-        def of(arg: Any) -> Any:
-            if not isinstance(arg, Value):
-                return arg
-            if arg.kind == "made":
-                return values[arg]
-            return arg.data if arg.kind == "constant" else leaves[arg.slot]
-
-        for op in self.ops:
-            args = [of(arg) for arg in op.args]
-            results = _run_operation(op, args)
-            if noise is not None and (terms := _rounded(op, args, results)):
-                results = _run_operation(op, [_noisy(x, terms, noise) for x in args])
-            values.update(zip(op.outs, results, strict=True))
-        return [of(x) for x in self.outputs]
+    for op in program.ops:
+        args = [of(arg) for arg in op.args]
+        results = _run_operation(op, args)
+        if noise is not None and (terms := _rounded(op, args, results)):
+            results = _run_operation(op, [_noisy(x, terms, noise) for x in args])
+        values.update(zip(op.outs, results, strict=True))
+    return [of(x) for x in program.outputs]
 
 
 def _run_operation(op: Op, args: list[Any]) -> tuple[Any, ...]:
@@ -304,17 +294,14 @@ class Trial:
     Args:
         function: the function that was compiled.
         plan: the plan made from it.
-        copies: a copy of the traced operations.
+        program: the traced operations.
         rebuild: puts leaves into ``(args, kwargs)``.
         draws: resets the random generators among the arguments.
-        augmented: file and line of the first ``x += y`` on an array, if there is one.
     """
 
-    def __init__(
-        self, function: Any, plan: Any, copies: OpCopies, rebuild: Any, draws: Any, augmented: Any = ()
-    ) -> None:
-        self.function, self.plan, self.copies, self.rebuild, self.draws = function, plan, copies, rebuild, draws
-        at = ":".join(map(str, augmented))
+    def __init__(self, function: Any, plan: Any, program: Program, rebuild: Any, draws: Any) -> None:
+        self.function, self.plan, self.program, self.rebuild, self.draws = function, plan, program, rebuild, draws
+        at = ":".join(map(str, program.augmented))
         self.also = f", or that {at} writes into an array that has two names" if at else ""
 
     def on_others(self, leaves: Sequence[Any], fixed: frozenset[int], traced: Any) -> None:
@@ -353,7 +340,7 @@ class Trial:
         def run(noisy: bool) -> list[Any]:
             self.draws.rewind()
             given[:] = given or [canonical(x) for x in make()]  # made when first needed, since it seldom is
-            return self.copies.run(given, noise if noisy else None)
+            return run_operations(self.program, given, noise if noisy else None)
 
         apart = partial(_quietly, lambda a, b: difference(a, b, run))
         text = apart(actual, wanted)

@@ -10,7 +10,7 @@ from .numpy import replay
 from .program.arguments import Names
 from .program.control import Body, write_bodies
 from .program.rolled import roll_loops
-from .program.values import Program, number_results
+from .program.values import Program
 
 
 class Code:
@@ -28,14 +28,15 @@ class Code:
     def __init__(
         self, program: Program, backend: str, donated: frozenset[int] = frozenset(), batch: Batch = NONE
     ) -> None:  # fmt: skip
-        program = roll_loops(program) if backend == "numba" else program
+        program = program.copied()
+        if backend == "numba":
+            program = roll_loops(program)
         self.bodies = write_bodies(program, backend)
         if backend == "numba":
             from .numba.fuse import fuse
 
             self.program = fuse(program, batch=batch)
         else:
-            number_results(program.ops)  # an attempt with numba may have changed them before
             self.program = replay.scalars(program)
         self.names = Names()
         self.writer = replay.Writer(self.program, self.names, donated)
@@ -99,7 +100,7 @@ def loop_code(program: Program, roles: Any) -> Any:
     """Return a `LoopCode`: all steps of a loop in one kernel; its attribute `fits` tells whether that is possible."""
     from .numba.steps import LoopCode
 
-    return LoopCode(roll_loops(program), roles)
+    return LoopCode(roll_loops(program.copied()), roles)
 
 
 Body.coded, Body.stepped = BodyCode, loop_code

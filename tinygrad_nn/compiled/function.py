@@ -118,6 +118,8 @@ def _checked_donate(function: Any, donate: Any) -> tuple[int | str, ...]:
     if isinstance(donate, (int, str)):
         raise TypeError(f"donate={donate!r}; it needs a tuple of positions or names, donate=({donate!r},).")
     given = tuple(donate)
+    if not given:
+        return given
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # a function without a signature
@@ -349,12 +351,11 @@ class Compiled:
             hidden.check()
             try:
                 program = copy_shared_results(simplify(program))
-                kept = check.OpCopies(program)
                 with building:
                     plan = Plan(program, result, leaves, call, fixed, self)
                 for writer in plan.code.all_writers():
                     verify.check_memory(writer)
-                trial = check.Trial(self.function, plan, kept, rebuild, draws, program.augmented)
+                trial = check.Trial(self.function, plan, program, rebuild, draws)
                 trial.on_others(given, fixed, result)
                 draws.rewind()
                 again = plan.first(given, keep, lambda found, were: trial.judge(found, result, lambda: were))

@@ -57,7 +57,7 @@ class Plan:
         self.writer, self.program, self.exact = writer, writer.program, self.backend == "numpy"
         code.prepare()
         for inner in code.bodies:
-            inner.finish()
+            inner.run  # noqa: B018 - compiled here, not in the first call
         back = f"return {nest.packing_expression(result, self._leaves(program), names)}"
         body = [*code.lines, back]
         if code.parallel:
@@ -163,6 +163,8 @@ class Plan:
 def donated(function: Any, call: Any, donate: Sequence[int | str]) -> frozenset[int]:
     """Return the numbers of the argument leaves that may be overwritten."""
     args, kwargs = call
+    if not donate:
+        return frozenset()
     with suppress(TypeError, ValueError):  # a function without a signature can donate by position only
         donate = [*donate, *[k for k, name in enumerate(inspect.signature(function).parameters) if name in donate]]
     slots: list[int] = []

@@ -170,7 +170,7 @@ class Column:
         """Return ``(rows, numeric columns)`` from texts or numbers; with `holes`, missing cells become NaN.
 
         Raises:
-            Refused: a cell cannot be read, or is missing without `holes`.
+            CellError: a cell cannot be read, or is missing without `holes`.
         """
         if isinstance(cells, np.ndarray) and self.form != "number":
             cells = list(map(str, cells))
@@ -238,7 +238,7 @@ class Columns:
         """Return ``(rows, numeric columns)`` from the cells of each column; missing cells become NaN.
 
         Raises:
-            Refused: a cell cannot be read, or is missing and `missing` is None.
+            CellError: a cell cannot be read, or is missing and `missing` is None.
         """
         holes = self.missing is not None
         found = [part.numbers(cells, holes) for part, cells in zip(self.parts, columns, strict=True)]
@@ -314,7 +314,7 @@ def columns_of(
         categories: how many different texts a column may contain.
 
     Raises:
-        Refused: a column has numbers and texts, too many different texts, or dates that can be read in two ways.
+        CellError: a column has numbers and texts, too many different texts, or dates that can be read in two ways.
 
     Example:
         >>> found = columns_of(["price", "city"], [["1,200.5", "900"], ["Rome", "Oslo"]], ",")

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.display import in_few_lines
 from ..common.masked import check_unmasked
+from .frames import is_missing_cell
 
 Array = NDArray[Any]
 
@@ -70,8 +71,7 @@ def one_hot(labels: ArrayLike, classes: SupportsIndex | Sequence[Any] | Array | 
 def _check_objects(values: Array) -> None:
     """Raise a ValueError for labels that are missing, or that are numbers and texts."""
     for row, label in enumerate(values):
-        missing = label is None or type(label).__name__ in ("NAType", "NaTType")
-        if missing or (isinstance(label, float) and label != label):
+        if is_missing_cell(label):
             raise ValueError(f"one_hot: the label in row {row} is {label!r}; drop that row or fill the label in.")
     texts = [isinstance(label, str) for label in values]
     if any(texts) and not all(texts):

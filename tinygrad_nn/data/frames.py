@@ -116,7 +116,7 @@ def _numbers(column: Any, name: str, call: str, argument: str) -> Array:
 
 def _objects(cells: Array) -> Array:
     """Return nullable integers and booleans, and decimal and large numbers, as numbers; other objects unchanged."""
-    found = [np.nan if _is_missing(cell) else cell for cell in cells]
+    found = [np.nan if is_missing_cell(cell) else cell for cell in cells]
     if all(isinstance(cell, bool | int | float | np.bool_ | np.integer | np.floating) for cell in found):
         numbers = np.array(found)
         return numbers.astype(float) if numbers.dtype == object else numbers  # object: larger than 64 bits
@@ -126,7 +126,7 @@ def _objects(cells: Array) -> Array:
 
 def _kind_and_edit(cells: Array) -> tuple[str, str]:
     """Return what a column without numbers holds, and what to do about it."""
-    first = next((cell for cell in cells if not isinstance(cell, Real) and not _is_missing(cell)), None)
+    first = next((cell for cell in cells if not isinstance(cell, Real) and not is_missing_cell(cell)), None)
     if cells.dtype.kind in "mM" or isinstance(first, date | timedelta):
         return "dates", "count the days since the first"
     if cells.dtype.kind in "US" or isinstance(first, str | bytes):
@@ -135,6 +135,7 @@ def _kind_and_edit(cells: Array) -> tuple[str, str]:
     return kind, "convert it to numbers"
 
 
-def _is_missing(cell: Any) -> bool:
+def is_missing_cell(cell: Any) -> bool:
+    """Tell whether an object of a column stands for a missing value: None, NaN, or what pandas writes for it."""
     unequal = isinstance(cell, float | np.floating | Decimal) and cell != cell
     return cell is None or type(cell).__name__ in ("NAType", "NaTType") or bool(unequal)

@@ -127,15 +127,11 @@ class DataLoader:
         return (len(self.x) + self.batch_size - 1) // self.batch_size
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        x, y, size = self.x, self.y, self.batch_size
-        if self._generator is None:
-            for start in range(0, len(x), size):
-                yield x[start : start + size], y[start : start + size]
-            return
-        order = self._generator.permutation(len(x))
-        for start in range(0, len(x), size):
-            rows = order[start : start + size]
-            yield x[rows], y[rows]
+        order = None if self._generator is None else self._generator.permutation(len(self.x))
+        for start in range(0, len(self.x), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            rows = part if order is None else order[part]
+            yield self.x[rows], self.y[rows]
 
     def __repr__(self) -> str:
         return f"DataLoader({len(self.x)} rows, {len(self)} batches of {self.batch_size}, shuffle={self.shuffle})"

@@ -127,11 +127,6 @@ def hardshrink(x: Any, lambd: float = 0.5) -> Any:
     return np.where(abs(raw(x)) > lambd, x, 0)
 
 
-def threshold(x: Any, threshold: float, value: float) -> Any:
-    """Return x where it is above the threshold, and `value` elsewhere."""
-    return np.where(raw(x) > threshold, x, value)
-
-
 def _threshold(x: Any, *, threshold: float | None, value: float | None) -> Any:
     if threshold is None or value is None:
         raise TypeError("Threshold needs a threshold and a value, e.g. Threshold(0.1, 0.0).")

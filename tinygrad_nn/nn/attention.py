@@ -10,7 +10,7 @@ from ..common.arguments import as_generator
 from ..ops.attention import attention, join_heads, self_attention, split_heads, weights
 from ..ops.neural import affine
 from ..tensor import Tensor, raw
-from ..transforms.batching import draw_for_samples
+from .dropout import dropout_mask
 from .keywords import pytorch_names
 from .linear import Linear, as_input, check_count, parameter
 from .module import Module
@@ -122,8 +122,7 @@ class MultiHeadAttention(Module):
         mask = self._mask(key_padding_mask, attn_mask, causal, (batch, self.heads, queries, keys), query.dtype)
         keep: Any = 1.0
         if self.training and self.dropout:
-            kept = draw_for_samples(self.rng.random, (batch, self.heads, queries, keys), query) >= self.dropout
-            keep = (kept / (1 - self.dropout)).astype(query.dtype)
+            keep = dropout_mask(self.rng, self.dropout, (batch, self.heads, queries, keys), query)
         looks = None
         if alone and not need_weights:
             b = 0.0 if self.in_proj_bias is None else self.in_proj_bias

@@ -47,8 +47,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         x = as_array(x)
-        mask = (draw_for_samples(self.rng.random, self.mask_shape(x.shape), x) >= self.p) / (1 - self.p)
-        return x * (mask.astype(x.dtype) if x.dtype.kind == "f" else mask)  # integers become floats
+        return x * dropout_mask(self.rng, self.p, self.mask_shape(x.shape), x)
 
     def mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of the mask for an input of this shape."""
@@ -87,6 +86,12 @@ class SpatialDropout(Dropout):
 
 
 Dropout1d = Dropout2d = SpatialDropout  # PyTorch's names, which state the number of spatial axes
+
+
+def dropout_mask(rng: np.random.Generator, p: float, shape: tuple[int, ...], x: Any) -> Any:
+    """Return 0 with probability p and otherwise 1 / (1 - p), in a float dtype, drawn for each sample if x is mapped."""
+    mask = (draw_for_samples(rng.random, shape, x) >= p) / (1 - p)
+    return mask.astype(x.dtype) if x.dtype.kind == "f" else mask  # integers become floats
 
 
 def check_share(call: str, p: Any) -> None:

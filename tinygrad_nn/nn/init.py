@@ -49,13 +49,7 @@ def initial_weights(
         ((50, 100), True)
     """
     variance = 2 / (n_in + n_out) if slope is None else 2 / ((1 + slope**2) * n_in)
-    generator = as_generator(rng)
-    if distribution == "n":
-        W = generator.normal(0.0, variance**0.5, (n_out, n_in))
-    else:
-        limit = (3 * variance) ** 0.5
-        W = generator.uniform(-limit, limit, (n_out, n_in))
-    return W.astype(dtype, copy=False)
+    return _random_weights(distribution, variance, (n_out, n_in), rng, dtype)
 
 
 Array = np.ndarray[Any, Any]

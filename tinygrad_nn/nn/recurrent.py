@@ -10,7 +10,7 @@ from ..common.arguments import as_generator
 from ..ops.neural import affine
 from ..ops.recurrent import gru_states, lstm_states, rnn_states
 from ..tensor import Tensor, raw
-from ..transforms.batching import draw_for_samples
+from .dropout import dropout_mask
 from .keywords import pytorch_names
 from .linear import as_input, check_count, parameter
 from .module import Module
@@ -96,9 +96,7 @@ class Recurrent(Module):
         starts, ends = self._starts(state, x.shape[1], x.dtype), list[tuple[Any, ...]]()
         for layer in range(self.layers):
             if layer and self.training and self.dropout:
-                x = x * ((draw_for_samples(self.rng.random, x.shape, x) >= self.dropout) / (1 - self.dropout)).astype(
-                    x.dtype
-                )
+                x = x * dropout_mask(self.rng, self.dropout, x.shape, x)
             outs = []
             for end in self._ends:
                 p = {kind: getattr(self, f"{kind}_l{layer}{end}", None)

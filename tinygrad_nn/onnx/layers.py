@@ -16,24 +16,18 @@ from .writer import Writer, pair_nest, reshape, scalar_constant, shape_of
 Ops = tuple[Op, Op]
 
 
-def _windows(meta: dict[str, Any], *more: str) -> dict[str, Any]:
+def _windows(meta: dict[str, Any]) -> dict[str, Any]:
     padding = list(meta["padding"][0])
-    return {"strides": list(meta["stride"][0]), "pads": padding + padding, **{key: meta[key][0] for key in more}}
+    return {"strides": list(meta["stride"][0]), "pads": padding + padding}
 
 
 def _conv(w: Writer, ops: Ops) -> str:
+    """Write a convolution or, if it has an output padding, a transposed one."""
     (x, kernel), meta = pair_nest(ops)
-    attrs = _windows(meta)
-    attrs |= {"dilations": list(meta["dilation"][0]), "group": meta["groups"][0]}
-    return str(w.op("Conv", w.arg(x), w.arg(kernel), **attrs))
-
-
-def _conv_transpose(w: Writer, ops: Ops) -> str:
-    (x, kernel), meta = pair_nest(ops)
-    attrs = _windows(meta)
-    attrs |= {"dilations": list(meta["dilation"][0]), "group": meta["groups"][0]}
-    attrs["output_padding"] = list(meta["output_padding"][0])
-    return str(w.op("ConvTranspose", w.arg(x), w.arg(kernel), **attrs))
+    attrs = _windows(meta) | {"dilations": list(meta["dilation"][0]), "group": meta["groups"][0]}
+    if "output_padding" not in meta:
+        return str(w.op("Conv", w.arg(x), w.arg(kernel), **attrs))
+    return str(w.op("ConvTranspose", w.arg(x), w.arg(kernel), output_padding=list(meta["output_padding"][0]), **attrs))
 
 
 def _max_pool(w: Writer, ops: Ops) -> str:
@@ -180,7 +174,7 @@ def _gru(w: Writer, ops: Ops) -> str:
 
 
 LAYERS: dict[str, Callable[[Writer, Ops], str]] = {
-    "conv": _conv, "conv_transpose": _conv_transpose, "max_pool": _max_pool, "avg_pool": _avg_pool,
+    "conv": _conv, "conv_transpose": _conv, "max_pool": _max_pool, "avg_pool": _avg_pool,
     "standardize": _standardize, "rms_norm": _rms_norm, "attention": _attention, "self_attention": _self_attention,
     "rnn_states": _rnn, "lstm_states": _lstm, "gru_states": _gru,
 }  # fmt: skip

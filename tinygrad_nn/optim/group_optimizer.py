@@ -14,6 +14,7 @@ from ..leaves import Watch
 from ..tensor import Tensor, raw
 from .minimizer import Group, Minimizer, as_list, parameters_in
 from .rule import Optimizer, OptimizerState, check_hyper
+from .saved import copied
 
 CHOICES_OF_SPEED = ("capturable", "foreach", "fused")  # options of PyTorch that have no effect here
 RENAMED = {  # PyTorch's name -> the rule's name
@@ -45,6 +46,7 @@ class GroupOptimizer:
 
     make: ClassVar[Callable[..., Optimizer]]
     rule_names: ClassVar[tuple[str, ...]] = ()  # the hyper-parameters of the rule, by PyTorch's names
+    words: ClassVar[tuple[str, ...]] = ()  # the entries of a parameter's state, by PyTorch's names
 
     def __init__(self, params: Any, defaults: dict[str, Any], options: Mapping[str, Any]) -> None:
         name = type(self).__name__
@@ -157,7 +159,7 @@ class GroupOptimizer:
             numbers.update(zip(map(id, group.parameters), here, strict=True))
             groups.append({**given, "params": list(here)})
             count += len(here)
-        state = {numbers[id(t)]: {key: _copy_array(x) for key, x in found.items()} for t, found in self.state.items()}
+        state = {numbers[id(t)]: {key: copied(x) for key, x in found.items()} for t, found in self.state.items()}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Any) -> None:
@@ -220,7 +222,7 @@ class GroupOptimizer:
 
     def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
         """Return PyTorch's name of each entry of a parameter's state."""
-        raise NotImplementedError
+        return self.words
 
     def _read_state(
         self, t: Tensor, first: OptimizerState, saved: Mapping[str, Any], options: Mapping[str, Any]
@@ -266,10 +268,6 @@ def _check_betas(name: str, betas: Any) -> tuple[Any, Any]:
     if not isinstance(betas, tuple | list) or len(betas) != 2:
         raise TypeError(f"{name}: betas={betas!r:.60}; it must be a pair, e.g. betas=(0.9, 0.999).")
     return betas[0], betas[1]
-
-
-def _copy_array(value: Any) -> Any:
-    return np.array(value) if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _as_python_number(value: Any) -> Any:

@@ -115,16 +115,7 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True, **options)
 
 
-class _Moments(GroupOptimizer):
-    """Base of optimizers whose state has fixed entries, such as two moving averages and a step count."""
-
-    words: tuple[str, ...] = ("exp_avg", "exp_avg_sq", "step")
-
-    def _state_names(self, options: Mapping[str, Any], state: OptimizerState) -> tuple[str, ...]:
-        return self.words
-
-
-class NAdam(_Moments):
+class NAdam(GroupOptimizer):
     """NAdam, `nadam`: Adam with Nesterov momentum.
 
     Args:
@@ -147,7 +138,7 @@ class NAdam(_Moments):
         super().__init__(params, {**defaults, **more}, options)
 
 
-class RAdam(_Moments):
+class RAdam(GroupOptimizer):
     """RAdam, `radam`: Adam with a rectified variance.
 
     Args:
@@ -159,6 +150,7 @@ class RAdam(_Moments):
 
     make = staticmethod(radam)
     rule_names = "betas", "eps", "weight_decay", "decoupled_weight_decay"
+    words = "exp_avg", "exp_avg_sq", "step"
 
     def __init__(
         self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = BETAS, eps: float = 1e-8,
@@ -168,7 +160,7 @@ class RAdam(_Moments):
         super().__init__(params, {**defaults, "decoupled_weight_decay": decoupled_weight_decay}, options)
 
 
-class Adamax(_Moments):
+class Adamax(GroupOptimizer):
     """AdaMax, `adamax`: Adam with a decaying maximum in place of the mean square.
 
     Args:
@@ -213,7 +205,7 @@ class RMSprop(GroupOptimizer):
         return "square_avg", *more
 
 
-class Adagrad(_Moments):
+class Adagrad(GroupOptimizer):
     """Adagrad, `adagrad`.
 
     Args:
@@ -235,7 +227,7 @@ class Adagrad(_Moments):
         super().__init__(params, {**defaults, "initial_accumulator_value": initial_accumulator_value}, options)
 
 
-class Adadelta(_Moments):
+class Adadelta(GroupOptimizer):
     """Adadelta, `adadelta`.
 
     Args:
@@ -255,7 +247,7 @@ class Adadelta(_Moments):
         super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}, options)
 
 
-class Lion(_Moments):
+class Lion(GroupOptimizer):
     """Lion, `lion`, which ``torch.optim`` does not have; the arguments are those of its authors' code.
 
     Args:

@@ -30,7 +30,7 @@ def saved_state(minimizer: Minimizer) -> dict[str, Any]:
             {
                 **_group_properties(group),
                 "learning_rate": group.learning_rate,
-                "states": [[_copy_array(part) for part in state] for state in group.states],
+                "states": [[copied(part) for part in state] for state in group.states],
             }
             for group in minimizer.groups
         ],
@@ -96,7 +96,8 @@ def _schedule(minimizer: Minimizer) -> Any:
     return schedule.state_dict() if isinstance(schedule, Schedule) else None
 
 
-def _copy_array(part: Any) -> Any:
+def copied(part: Any) -> Any:
+    """Return a part of a state, an array as a copy of it."""
     return np.array(part) if isinstance(part, ARRAYS) else part
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..common.printable import printable
 from ..data import Columns, load_digits, load_iris, read_header, read_table, spirals, two_moons
-from .choices import Choices
+from .choices import DATASETS, Choices
 
 Array = np.ndarray[Any, Any]
 MOST_BYTES, MOST_TABLE_ROWS, MOST_COLUMNS = 10_000_000, 50_000, 500
@@ -175,5 +175,5 @@ def load(choices: Choices, table: TableFile | None, rng: np.random.Generator) ->
         made = f"spirals({choices.rows}, {count}, noise={choices.noise!r}, rng=rng)"
         classes, target = ("first", "second", "third")[:count], "spiral"
     code = (f"points = {made}", "x, y = points.x, points.targets")
-    name = {"moons": "two moons", "spirals": "two spirals", "three spirals": "three spirals"}[choices.dataset]
+    name = DATASETS[choices.dataset]
     return PlayData(name, plane.x, plane.targets, "classification", ("x1", "x2"), target, classes, None, False, code)

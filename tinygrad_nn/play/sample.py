@@ -60,7 +60,8 @@ def forward_and_back(training: Training, row: Any) -> dict[str, Any]:
             "name": f"layer {k + 1}", "activation": layer.activation, "width": layer.n_out,
             "z": _first_numbers(z), "a": _first_numbers(a), "dz": _first_numbers(gradients[at_z[k]][0]),
             "da": None if last else _first_numbers(gradients[before[at_z[k + 1]]][0]),
-            "dW": _root_mean_square(arrived[layer.W.node]), "db": _root_mean_square(arrived[layer.b.node]),
+            "dW": _json_number(root_mean_square(arrived[layer.W.node])),
+            "db": _json_number(root_mean_square(arrived[layer.b.node])),
         })  # fmt: skip
     data = training.data
     output = values[-1][1]
@@ -101,7 +102,3 @@ def _first_numbers(values: Array) -> list[float | None]:
 def _json_number(value: float) -> float | None:
     """Return a number rounded to seven digits, or None if it is not finite, as JSON has no NaN and infinity."""
     return float(f"{value:.7g}") if np.isfinite(value) else None
-
-
-def _root_mean_square(gradient: Array) -> float | None:
-    return _json_number(root_mean_square(gradient))

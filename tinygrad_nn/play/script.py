@@ -46,7 +46,7 @@ def script(training: Training) -> str:
     made = data.code[0].partition("= ")[2].partition("(")[0]
     penalized = any(part.solver.regularization != type(part.solver.regularization)() for part in stretches)
     names = ["Layer", *(["Regularization"] if penalized else []), *(["Scaler"] if network.scaler else []), "Solver",
-             *(["TrainNN"]), "data_split", "graph_loss", *([made] if made in PUBLIC else [])]  # fmt: skip
+             "TrainNN", "data_split", "graph_loss", *([made] if made in PUBLIC else [])]  # fmt: skip
     lines = [
         f'"""{_title(training)}"""', "", "import numpy as np", "",
         f"from tinygrad_nn import {', '.join(sorted(names))}",

@@ -120,11 +120,11 @@ class Training:
         self.rewritten = 0  # how often the curve was changed other than by adding points
         self._every = 1  # epochs between two points of the curve
         self._first = math.nan
-        self._use(choices)
+        self.change(choices)
         self.note()
 
-    def _use(self, choices: Choices) -> None:
-        """Continue with other settings, at the start of a new epoch."""
+    def change(self, choices: Choices) -> None:
+        """Continue with other settings of the same network and data, at the start of a new epoch."""
         self.choices = choices
         solver = choices.solver(self.loss)
         self.settings = Settings(1, min(choices.batch_size, len(self.split.x_train)))
@@ -149,10 +149,6 @@ class Training:
     def epoch(self) -> float:
         """The number of epochs so far, with fractions."""
         return self.samples_seen / len(self.split.x_train)
-
-    def change(self, choices: Choices) -> None:
-        """Continue with other settings of the same network and data."""
-        self._use(choices)
 
     def step(self) -> float:
         """Update the network on the next batch, and return the batch's loss before the update.

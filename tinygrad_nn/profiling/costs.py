@@ -99,10 +99,6 @@ def _affine(args: Arrays, meta: dict[str, Any], out: Any) -> int:
     return _product(args, meta, out) + int(np.size(out))
 
 
-def _affine_back(args: Arrays, meta: dict[str, Any], out: Any) -> int:
-    return _product(args, meta, out)
-
-
 def _einsum(args: Arrays, meta: dict[str, Any], out: Any) -> int:
     inputs, output = meta["subscripts"].split("->")
     return _contraction(inputs.split(","), output, [np.shape(a) for a in args], meta.get("optimize", False))
@@ -245,7 +241,7 @@ COUNTED: dict[str, Callable[[Arrays, dict[str, Any], Any], int]] = {
     "convolve": _convolve, "correlate": _convolve, "polyval": _polynomial,
 }  # fmt: skip
 COUNTED_BACK = {
-    "affine": _affine_back, "attention": _twice(_attention), "self_attention": _twice(_self_attention),
+    "affine": _product, "attention": _twice(_attention), "self_attention": _twice(_self_attention),
     "rnn_states": _twice(_recurrent), "lstm_states": _twice(_recurrent), "gru_states": _twice(_recurrent),
 }  # fmt: skip
 

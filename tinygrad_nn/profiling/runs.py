@@ -161,8 +161,6 @@ class _Run:
             raise TypeError(NO_FUNCTION.format(what="the function returned a generator, which has run nothing yet"))
         if described is not None and not described.walked:
             self.walks = self._root(result) is not None
-            if not self.walks:
-                _keep_graph(described, result)
         if self.walks and (root := self._root(result)) is not None:
             walk(root.node, np.ones_like(root.data), free=True)  # type: ignore[arg-type]
 
@@ -174,13 +172,6 @@ class _Run:
             if node is not None and node.primitive is not None and node.args is not None:
                 return part  # type: ignore[no-any-return]
         return None
-
-
-def _keep_graph(described: Description, result: Any) -> None:
-    """Keep the graph of a result for which no backward walk is run."""
-    root = _Run._root(result)
-    if root is not None:
-        described.keep_graph(root)
 
 
 def _median_event(column: Sequence[Event]) -> Event:

@@ -222,11 +222,14 @@ def manual_seed(seed: Any) -> Any:
     return _shared
 
 
+def generator_or_shared(generator: Any) -> Any:
+    """Return a generator that is given, and otherwise that of `manual_seed`."""
+    return _shared if generator is None else generator
+
+
 def _random_constructor(draw: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     def construct(*size: Any, generator: Any = None, **options: Any) -> Tensor:
-        return _shape_constructor(lambda shape: draw(_shared if generator is None else generator, shape), name)(
-            *size, **options
-        )
+        return _shape_constructor(lambda shape: draw(generator_or_shared(generator), shape), name)(*size, **options)
 
     construct.__name__ = construct.__qualname__ = name
     construct.__doc__ = f"Return random numbers as ``torch.{name}`` does, of another generator than PyTorch's."
@@ -244,23 +247,23 @@ def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = No
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    return tensor((_shared if generator is None else generator).integers(low, high, tuple(size)), **options)
+    return tensor(generator_or_shared(generator).integers(low, high, tuple(size)), **options)
 
 
 def randperm(n: Any, *, generator: Any = None, **options: Any) -> Tensor:
     """Return the integers below n in a random order."""
-    return tensor((_shared if generator is None else generator).permutation(n), **options)
+    return tensor(generator_or_shared(generator).permutation(n), **options)
 
 
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:
     """Return normally distributed numbers with a mean and a standard deviation."""
-    return tensor((_shared if generator is None else generator).normal(raw(mean), raw(std), size), **options)
+    return tensor(generator_or_shared(generator).normal(raw(mean), raw(std), size), **options)
 
 
 def bernoulli(p: Any, *, generator: Any = None) -> Tensor:
     """Return ones and zeros, ones with the probabilities p."""
     p = np.asarray(raw(p))
-    return tensor(((_shared if generator is None else generator).random(p.shape) < p).astype(p.dtype))
+    return tensor((generator_or_shared(generator).random(p.shape) < p).astype(p.dtype))
 
 
 def multinomial(input: Any, num_samples: Any, replacement: Any = False, *, generator: Any = None) -> Tensor:
@@ -276,7 +279,7 @@ def multinomial(input: Any, num_samples: Any, replacement: Any = False, *, gener
             f"torch.multinomial(weights, {num_samples}) needs one or two axes of weights, finite and at least 0, with "
             f"one above 0 in each row for each sample, or with replacement=True at least one; got {weights!r:.120}."
         )
-    draw = _shared if generator is None else generator
+    draw = generator_or_shared(generator)
     if replacement:
         ends = np.cumsum(weights, axis=-1) / weights.sum(axis=-1, keepdims=True)
         places = [np.searchsorted(row, draw.random(num_samples), side="right") for row in np.atleast_2d(ends)]

@@ -75,7 +75,7 @@ def random_split(dataset: Any, lengths: Sequence[Any], generator: Any = None) ->
         lengths = [c + (k < n - sum(counts)) for k, c in enumerate(counts)]  # the first parts share the rest
     if sum(lengths) != n:
         raise ValueError(f"random_split: lengths {list(lengths)} sum to {sum(lengths)}; the dataset has {n} samples.")
-    order = (constructors._shared if generator is None else generator).permutation(n)
+    order = constructors.generator_or_shared(generator).permutation(n)
     return [Subset(dataset, part.tolist()) for part in np.split(order, np.cumsum(lengths)[:-1])]
 
 
@@ -119,8 +119,7 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)
-        generator = constructors._shared if self.generator is None else self.generator
-        order = generator.permutation(n) if self.shuffle else np.arange(n)
+        order = constructors.generator_or_shared(self.generator).permutation(n) if self.shuffle else np.arange(n)
         for k in range(len(self)):
             rows = order[k * self.batch_size : (k + 1) * self.batch_size]
             if self.collate_fn is None and isinstance(self.dataset, TensorDataset):

@@ -250,7 +250,8 @@ def graph_loss(model: Sequence[Layer], x: Any, y: Any, *, solver: Solver, masks:
         check_rows("graph_loss", x, y, ("x", "y"))
         return ModuleTask("graph_loss", as_one_module("graph_loss", model), solver).objective(x, y)
     layers = check_model("graph_loss", model)
-    x, y = _check_batch("graph_loss", layers, x, y, solver, ("x", "y"))
+    x = check_inputs("graph_loss", layers, x, "x")
+    y = check_targets("graph_loss", layers, y, len(x), solver.loss, ("x", "y"))
     if masks is not None:
         _check_masks(masks, [(len(x), layer.n_out) for layer in layers])
     return objective(LayerLoss(layers, solver, y), x, y, masks)
@@ -318,13 +319,6 @@ def TrainNN(
             loss = step(x, y, random)
         val_loss = None if val is None else task.evaluate(*val.data)[0]  # type: ignore[union-attr]
     return Trained(loss, val_loss, *task.named(step.gradients))
-
-
-def _check_batch(
-    call: str, layers: list[Layer], x: Any, y: Any, solver: Solver, names: tuple[str, str] = ("data_in", "data_out")
-) -> tuple[Array, Array]:
-    x = check_inputs(call, layers, x, names[0])
-    return x, check_targets(call, layers, y, len(x), solver.loss, names)
 
 
 def _check_masks(masks: Any, shapes: list[tuple[int, int]]) -> None:

@@ -221,20 +221,17 @@ class CompiledGradients:
 
 
 def training_step(
-    task: Task, solver: Solver, backend: str | None = None, accumulate: int = 1, tell: bool = False,
-    shared: SharedTraining | None = None,
-) -> TrainingStep:  # fmt: skip
+    task: Task, solver: Solver, backend: str | None = None, accumulate: int = 1, shared: SharedTraining | None = None
+) -> TrainingStep:
     """Return the training step of a task: compiled if a backend is given, a line search for L-BFGS, else plain."""
-    if shared is not None and not isinstance(solver.rule, LBFGSRule):
-        step = TrainingStep(task, solver, accumulate, tell, shared)
-        if backend is not None:
-            step.compute = CompiledGradients(task, backend)
-        return step
-    if backend is not None:
-        return CompiledStep(task, solver, backend, tell)
     if isinstance(solver.rule, LBFGSRule):
         return SearchStep(task, solver, shared=shared)
-    return TrainingStep(task, solver, accumulate, tell)
+    if backend is not None and shared is None:
+        return CompiledStep(task, solver, backend)
+    step = TrainingStep(task, solver, accumulate, shared=shared)
+    if backend is not None:
+        step.compute = CompiledGradients(task, backend)
+    return step
 
 
 def _coming_gradients(task: Task, x: Any, y: Any, rng: np.random.Generator) -> Gradients:

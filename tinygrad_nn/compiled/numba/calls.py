@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...tree import flatten
-from ..program.values import Op, Program, Value
+from ..program.values import Op, Program, Value, last_number
 from ..trace.operations import frozen, full_index, thawed
 from .expressions import NAMES, code_of, kernel_can_do
 
@@ -45,7 +45,7 @@ class CallReplacer:
     """
 
     def __init__(self, program: Program) -> None:
-        self.count = max((out.number for op in program.ops for out in op.outs), default=0)
+        self.count = last_number(program.ops)
         self.places: dict[tuple[Value, int], Value] = {}
         self.new_ops: list[Op] = []
         read = [*(x for op in program.ops for x in op.values), *program.outputs]

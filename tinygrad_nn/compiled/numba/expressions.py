@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ ELEMENTWISE = ("ufunc", "where", "cast")
 ENTRYWISE = (*ELEMENTWISE, "gather")  # computed entry by entry; a gather reads at other indices
 
 
+@cache
 def code_of(dtype: Any) -> str:
     """Return the short name of a dtype: f4, i8, b1."""
     return str(np.dtype(dtype).str[1:])

@@ -6,11 +6,13 @@ from collections.abc import Callable, Container
 from functools import partial
 from math import prod
 
+from ..program.simplify import live_operations
 from ..program.values import VIEWS, Op, Program, Value
 from .calls import AXES, PRODUCT, replace_calls
 from .expressions import COSTLY, ELEMENTWISE, kernel_can_do
 from .kernels import Kernel
 from .lengths import NONE, Batch, Lengths
+from .machine import Machine
 from .native import choose
 from .native.row import available
 from .scalars import Straight, scalar_stages
@@ -32,19 +34,20 @@ def fuse(program: Program, fuse_single: bool = False, batch: Batch = NONE) -> Pr
     if available():
         program = choose(program)
     waiting = list(program.ops)
-    straight = scalar_stages(waiting, fusable)
+    able = frozenset(op for op in waiting if op.kind in VIEWS or fusable(op))  # operations that a kernel can have
+    straight = scalar_stages(waiting, able)
     done: set[Value] = set()
     runs: list[list[Op]] = []  # groups in order; an operation that is no part of a kernel is a list of one
     while waiting:
         unfused: list[Op] = []
-        waiting = _move_unfused(waiting, done, unfused)
+        waiting = _move_unfused(waiting, able, done, unfused)
         runs += [[op] for op in unfused]
         first = next((straight[op] for op in waiting if op in straight and _ready(op, done)), None)
         group: list[Op] = []
         remaining: list[Op] = []
         for op in waiting:
             if first is None:
-                taken = len(group) < LONG and op not in straight and (op.kind in VIEWS or fusable(op))
+                taken = len(group) < LONG and op not in straight and op in able
             else:
                 taken = straight.get(op) == first
             if taken and _ready(op, done):
@@ -56,7 +59,7 @@ def fuse(program: Program, fuse_single: bool = False, batch: Batch = NONE) -> Pr
             break
         runs.append(group)
         waiting = remaining
-    _sink(runs, program, straight)
+    _sink(runs, program, able - straight.keys())
     order: list[Op] = []
     later = {x for x in program.outputs if isinstance(x, Value)}
     after: list[set[Value]] = []  # the values that are read after each run
@@ -64,7 +67,7 @@ def fuse(program: Program, fuse_single: bool = False, batch: Batch = NONE) -> Pr
         after.append(set(later))
         later.update(arg for op in group for arg in op.values)
     for group, later in zip(runs, reversed(after), strict=True):
-        if fusable(group[0]) or group[0].kind in VIEWS:
+        if group[0] in able:
             make = Straight if group[0] in straight else partial(Kernel, lengths=lengths)
             _append(group, later, order, make, fuse_single)
         else:
@@ -82,9 +85,9 @@ def _number_values(values: list[Value]) -> None:
             value.number = last
 
 
-def _sink(runs: list[list[Op]], program: Program, unfused: Container[Op]) -> None:
+def _sink(runs: list[list[Op]], program: Program, fused: Container[Op]) -> None:
     """Move operations to the kernel in which their results are first used, so that these need not be stored."""
-    kernel = [run[0] not in unfused and (fusable(run[0]) or run[0].kind in VIEWS) for run in runs]
+    kernel = [run[0] in fused for run in runs]
     returned = {x for x in program.outputs if isinstance(x, Value)}
     rank = {op: k for k, op in enumerate(program.ops)}
     first: dict[Value, int] = {}
@@ -109,13 +112,13 @@ def _ready(op: Op, done: set[Value]) -> bool:
     return all(arg in done or arg.kind != "made" for arg in op.values)
 
 
-def _move_unfused(waiting: list[Op], done: set[Value], order: list[Op]) -> list[Op]:
+def _move_unfused(waiting: list[Op], able: Container[Op], done: set[Value], order: list[Op]) -> list[Op]:
     """Move operations that are no part of a kernel and whose arguments are ready to `order`; return the others."""
     left = waiting
     while True:
         waiting, left = left, []
         for op in waiting:
-            if _ready(op, done) and not fusable(op) and op.kind not in VIEWS:
+            if op not in able and _ready(op, done):
                 order.append(op)
                 done.update(op.outs)
             else:
@@ -129,16 +132,16 @@ def _append(
 ) -> None:  # fmt: skip
     """Append a group to `order`: its kernel, then its views that later operations need to read values in `later`."""
     work = [op for op in group if op.kind not in VIEWS]
-    views = _needed([op for op in group if op.kind in VIEWS], later)
+    views = live_operations([op for op in group if op.kind in VIEWS], later)
     needed = later.union(*(view.values for view in views))
     outs = [op.out for op in work if op.out in needed]
     if len(work) == 1 and not fuse_single and work[0].kind in (*ELEMENTWISE, "matmul", "vdot"):
         made = set(work[0].outs)
-        before = _needed([op for op in group if op.kind in VIEWS and not made & set(op.values)], set(work[0].values))
+        before = live_operations([op for op in group if op.kind in VIEWS and not made & set(op.values)], work[0].values)
         order += [*before, *work, *[view for view in views if view not in before]]
     elif work:
         kernel = make(group, outs)
-        if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length() > LINES:
+        if len(work) > 1 and isinstance(kernel, Kernel) and kernel.length(Machine.threads()) > LINES:
             middle = len(group) // 2
             _append(group[:middle], later.union(*(op.values for op in group[middle:])), order, make, fuse_single)
             _append(group[middle:], later, order, make, fuse_single)
@@ -149,16 +152,6 @@ def _append(
         order += views
     else:
         order += views
-
-
-def _needed(views: list[Op], later: set[Value]) -> list[Op]:
-    """Return the views that are read later, directly or through another view."""
-    wanted, kept = set(later), []
-    for op in reversed(views):
-        if op.out in wanted:
-            wanted.update(op.values)
-            kept.append(op)
-    return kept[::-1]
 
 
 def fusable(op: Op) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..program.values import VIEWS, Op, Value
+from ..program.values import VIEWS, Op, Value, viewed_value
 from .expressions import ELEMENTWISE, ENTRYWISE, code_of
 from .lengths import NOTHING, Length, Lengths, giving_shapes
 from .loops import AXES, DEEP, Loops, ParallelLoop, loop_shape
@@ -51,6 +51,7 @@ class Kernel:
         self.outs = [*outside, *pools.values()]
         reads = [viewed_value(arg) for op in self.ops if op.kind not in VIEWS for arg in op.values]
         self.args = list(dict.fromkeys(x for x in reads if x not in self.producers))
+        self.draft: tuple[dict[Value, str], int, list[str | ParallelLoop]] | None = None  # lines written by `length`
 
     def over(self, x: Value, out: Value) -> bool:
         """Tell whether a result may overwrite an argument: each read comes earlier, or reads the entry written then."""
@@ -69,17 +70,26 @@ class Kernel:
 
     def source(self, names: dict[Value, str], threads: int = 1) -> list[str | ParallelLoop]:
         """Return the lines of the body, with the given names of arrays; equal names are the same array."""
+        if self.draft is not None and self.draft[:2] == (names, threads):
+            lines, self.draft = self.draft[2], None
+            return lines
+        flat = any(len(value.shape) > AXES for value in names)
         with giving_shapes(self.shapes):
-            for self.axes in (AXES, DEEP):
+            for self.axes in (AXES, DEEP) if flat else (DEEP,):
                 loops = Loops(self.producers, self.stored, self.scratch, names, threads, self.lengths, self.axes)
                 lines = loops.all(self._order(names))
                 if loops.few:
                     break
             return lines
 
-    def length(self) -> int:
-        """Return the number of lines of its body."""
-        return len(self.source({value: f"a{k}" for k, value in enumerate([*self.args, *self.outs])}))
+    def length(self, threads: int = 1) -> int:
+        """Return the number of lines of its body; those for so many threads are kept for the next call of `source`."""
+        names = {value: f"a{k}" for k, value in enumerate([*self.args, *self.outs])}
+        lines = self.source(names, threads)
+        if any(isinstance(line, ParallelLoop) for line in lines):
+            return len(self.source(names))
+        self.draft = names, threads, lines
+        return len(lines)
 
     def _homes(self) -> dict[Value, Value]:
         """Return for each value made here the stored value whose loop computes it."""
@@ -129,13 +139,6 @@ def _all_values(group: Sequence[Op]) -> set[Value]:
             found.add(value)
             left += value.op.values if value.op is not None and value.op.kind in VIEWS else []
     return found
-
-
-def viewed_value(value: Value) -> Value:
-    """Return the base of a view, or the value itself if it is no view."""
-    while value.op is not None and value.op.kind in VIEWS:
-        value = value.op.args[0]
-    return value
 
 
 def _stored(ops: list[Op], outside: set[Value]) -> list[Value]:

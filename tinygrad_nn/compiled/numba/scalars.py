@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..program.values import VIEWS, Arg, Op, Value
+from ..program.values import VIEWS, Arg, Op, Value, viewed_value
 from .expressions import ELEMENTWISE, cast, code_of, literal
 from .indices import flat_index
 from .loops import DEEP, Loops
@@ -29,8 +29,8 @@ def is_scalar_operation(op: Op) -> bool:
     return op.kind in ELEMENTWISE and op.out.size == 1
 
 
-def scalar_stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
-    """Return the operations that become straight-line code, with the stage of each.
+def scalar_stages(ops: Sequence[Op], able: Container[Op]) -> dict[Op, int]:
+    """Return the operations that become straight-line code, with the stage of each; `able` are those of kernels.
 
     The operations of a stage depend only on each other, on earlier stages and on other operations that can run before,
     so that they can be one kernel. Stages of few operations are left to kernels with loops, if there are such kernels.
@@ -39,8 +39,8 @@ def scalar_stages(ops: Sequence[Op], fusable: Any) -> dict[Op, int]:
     found: dict[int, list[Op]] = {}
     others = False
     for op in ops:
-        one = (op.kind in VIEWS or fusable(op)) and is_scalar_operation(op)
-        others |= not one and op.kind not in VIEWS and fusable(op)
+        one = op in able and is_scalar_operation(op)
+        others |= not one and op.kind not in VIEWS and op in able
         here = max([0, *(k + (before != one) for k, before in (stage[x] for x in op.values if x in stage))])
         stage.update(dict.fromkeys(op.outs, (here, one)))
         if one:
@@ -79,7 +79,7 @@ class Straight:
         kept, crossing = set(outside), []
         for number, op in enumerate(work):
             for arg in op.values:
-                x = viewed_source(arg, self.number)
+                x = viewed_value(arg, self.number)
                 if x in self.number:
                     if self.number[x] // PIECE != number // PIECE and x not in kept:
                         crossing.append(x)
@@ -124,13 +124,6 @@ class Straight:
         return "\n\n".join("\n".join(lines.lines) for lines in written)
 
 
-def viewed_source(value: Value, computed: Container[Value]) -> Value:
-    """Return the base of a view: a value that is made here, or an outer value that is no view."""
-    while value not in computed and value.op is not None and value.op.kind in VIEWS:
-        value = value.op.args[0]
-    return value
-
-
 def _gathered(values: Sequence[Value]) -> tuple[list[Value], dict[Value, tuple[Value, int]], list[Op]]:
     """Return arrays that collect numbers of one dtype if these are many, the place of each, and the operations."""
     kinds: dict[str, list[Value]] = {}
@@ -172,8 +165,8 @@ class Lines(Loops):
 
     def index(self, value: Value, index: list[str]) -> tuple[Value, list[str]]:
         """Return the base of a view and the index in it; a value made here is used directly, even through a view."""
-        if viewed_source(value, self.mine) in self.mine:
-            value = viewed_source(value, self.mine)
+        if viewed_value(value, self.mine) in self.mine:
+            value = viewed_value(value, self.mine)
             return value, ["0"] * len(value.shape)
         return super().index(value, index)
 

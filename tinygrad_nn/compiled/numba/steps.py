@@ -14,7 +14,7 @@ import numpy as np
 
 from ..numpy import replay
 from ..program.arguments import Names
-from ..program.values import VIEWS, Op, Program, Value
+from ..program.values import VIEWS, Op, Program, Value, append_cast, last_number
 from .calls import replace_calls
 from .expressions import NAMES, code_of
 from .fuse import fuse
@@ -114,12 +114,10 @@ class Writer(replay.Writer):
 def own_outputs(program: Program) -> Program:
     """Return the program with copies of outputs that are inputs, constants, views or equal to another output."""
     seen, outputs, ops = set(), [], list(program.ops)
-    for k, x in enumerate(program.outputs):
+    for x in program.outputs:
         if x.kind != "made" or x in seen or (x.op is not None and x.op.kind in VIEWS):
-            op = Op("cast", "copy", None, [x], (x.dtype.str,))
-            x = Value(len(program.ops) + 1 + k, "made", x.shape, x.dtype, op)
-            op.outs = [x]
-            ops.append(op)
+            x = append_cast(ops, "copy", x, x.dtype)
+            x.number = last_number(ops) + 1  # names of outputs differ by it
         seen.add(x)
         outputs.append(x)
     return Program(ops, program.inputs, outputs)

@@ -8,7 +8,7 @@ all carries in a list, the tape. A `BackwardLoop`, the gradient of a loop, reads
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,54 +23,45 @@ Array = np.ndarray[Any, Any]
 class Body:
     """The body of a loop or branch: a program that another program runs.
 
+    Its code is generated and compiled when it is first needed: a trace runs it as NumPy calls, and a plan for NumPy
+    keeps that code.
+
     Args:
         program: its operations.
         closed: how many of its inputs are closed-over values, whose memory the outer program reuses.
 
     Attributes:
-        run: the generated function: takes the input arrays and returns a tuple of arrays.
-        steps: a function that runs all steps of a loop at once, in place of `run`; None if that is not possible.
         roles: the roles of its inputs and outputs in a loop: ``"fixed"``, ``"carry"``, ``"row"`` or ``"tape"``.
         code: its generated code, a `Code` or `LoopCode`.
+        at_once: whether that code runs all steps of a loop.
     """
 
-    run: Callable[..., tuple[Any, ...]]
+    code: Any
     coded: ClassVar[Callable[[Program, str, int], Any]]  # set by the module `code`, which imports this one
     stepped: ClassVar[Callable[[Program, tuple[Sequence[str], Sequence[str]]], Any]]  # so is this
 
     def __init__(self, program: Program, closed: int) -> None:
         self.program, self.closed = simplify(program), closed
         self.roles: tuple[Sequence[str], Sequence[str]] | None = None
-        self.steps: Callable[..., None] | None = None
-        self.write("numpy")
-        self.finish()
+        self.backend, self.at_once = "", False
 
     def write(self, backend: str) -> None:
-        """Generate its code for a backend, and the code of all bodies inside it."""
-        self.at_once = False
+        """Generate its code for a backend, and the code of all bodies inside it, unless it has that code."""
+        if backend == self.backend:
+            return
+        self.backend, self.at_once = backend, False
+        self.__dict__.pop("run", None)
         if backend == "numba" and self.roles is not None:
-            self.code = Body.stepped(_copy_program(self.program), self.roles)
+            self.code = Body.stepped(self.program, self.roles)
             self.at_once = self.code.fits
         if not self.at_once:
-            self.code = Body.coded(_copy_program(self.program), backend, self.closed)
+            self.code = Body.coded(self.program, backend, self.closed)
 
-    def finish(self) -> None:
-        """Compile its code to the function `run` or `steps`."""
-        self.steps = None
-        if self.at_once:
-            self.steps = self.code.compiled()
-        else:
-            self.run = self.code.compiled()
-
-
-def _copy_program(program: Program) -> Program:
-    """Return a copy of a program with copied operations, since generating code changes them."""
-    ops = [copy(op) for op in program.ops]
-    for op in ops:
-        op.args = list(op.args)
-        for out in op.outs:
-            out.op = op
-    return Program(ops, program.inputs, program.outputs)
+    @cached_property
+    def run(self) -> Callable[..., Any]:
+        """Its compiled code: takes the input arrays and returns a tuple of arrays, or runs all steps if `at_once`."""
+        self.write(self.backend or "numpy")
+        return self.code.compiled()  # type: ignore[no-any-return]
 
 
 def write_bodies(program: Program, backend: str) -> list[Body]:
@@ -148,7 +139,7 @@ class Loop(Control):
             [contiguous_array(x) for x in args[closed : closed + more]],
         )
         start = closed + more
-        if self.step.steps is not None:
+        if self.step.at_once:
             return self._at_once(of_step, args[start : start + width], as_arrays(args[start + width :]))
         carry = tuple([np.array(x, order="C") for x in args[start : start + width]])  # copied, since the tape keeps it
         rows = as_arrays(args[start + width :])
@@ -191,7 +182,7 @@ class Loop(Control):
         ys = [make((len(self.order), *shape), dtype) for shape, dtype in self.kinds]
         first, stride = (self.order[0], self.order.step) if n else (0, 1)
         arrays_of_all = [_row_of_one(x) for x in closed], carries, rows, ys
-        self.step.steps(n, first, stride, self.tapes, *(x for some in arrays_of_all for x in some))  # type: ignore[misc]
+        self.step.run(n, first, stride, self.tapes, *(x for some in arrays_of_all for x in some))
         tape_in_array: Array = np.empty((), object)
         tape_in_array[()] = Tape([x[:n] for x in carries], n)
         return (*[np.array(x[n if self.tapes else n % 2]) for x in carries], *ys, tape_in_array)
@@ -237,7 +228,7 @@ class BackwardLoop(Control):
         closed, (xs, cotangents, gys) = [contiguous_array(x) for x in parts[0]], map(as_arrays, parts[1:])
         gc: Sequence[Any] = cotangents
         tape = args[-1][()]
-        if self.step.steps is not None:
+        if self.step.at_once:
             return self._at_once(closed, tape, xs, gc, gys)
         if isinstance(tape, Tape):
             tape = [tuple([x[k, ...] for x in tape.arrays]) for k in range(tape.steps)]
@@ -269,7 +260,7 @@ class BackwardLoop(Control):
         order = self.loop.order[:n][::-1]
         first, stride = (order[0], order.step) if n else (0, 1)
         arrays_of_all = [_row_of_one(x) for x in closed], tape.arrays, xs, moved, gys, totals, found
-        self.step.steps(n, first, stride, False, *(x for some in arrays_of_all for x in some))  # type: ignore[misc]
+        self.step.run(n, first, stride, False, *(x for some in arrays_of_all for x in some))
         return (*[np.array(x[n % 2]) for x in (*totals, *moved)], *_add_zero(found, n))
 
 

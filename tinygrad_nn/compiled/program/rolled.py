@@ -27,7 +27,7 @@ from .control import Body, Loop, shape_and_dtype
 from .periods import Run, find_runs
 from .rows import Rows, append_view, stack_row_gradients, stack_rows
 from .simplify import live_operations
-from .values import VIEWS, Op, Program, Value, number_results
+from .values import VIEWS, Op, Program, Value, append_cast, number_results
 
 STEPS = 8  # the fewest steps for which a loop is worth it
 LEAST = 256  # the fewest operations that all loops together must save
@@ -273,9 +273,10 @@ class Rolled:
         op = self.of(0, offset)
         number, wanted = op.kind == "number", _wanted_dtypes(op)
         args = [self._stand_in(offset, q, arg, wanted[q]) for q, arg in enumerate(op.args)]
-        function = NUMBERS[op.function] if number else op.function
-        new = Op("ufunc" if number else op.kind, op.name, function, args, op.attrs, [], op.pure, op.scope, op.call_meta,
-                 op.extra, op.nest)  # fmt: skip
+        new = op.copied(args)
+        new.outs = []
+        if number:
+            new.kind, new.function = "ufunc", NUMBERS[op.function]
         for place, out in enumerate(op.outs):
             dtype = np.dtype(np.float64) if number else out.dtype
             new.outs.append(Value(0, "made", out.shape, dtype, new))
@@ -395,8 +396,5 @@ def _same_on_float64(op: Op) -> bool:
 def _cast(x: Value, dtype: Any, ops: list[Op], casts: dict[Any, Value]) -> Value:
     """Return a value cast to a dtype; append the operation if `casts` does not have it yet."""
     if (x, dtype) not in casts:
-        op = Op("cast", "cast", None, [x], (dtype.str,))
-        op.outs.append(Value(0, "made", x.shape, dtype, op))
-        ops.append(op)
-        casts[x, dtype] = op.out
+        casts[x, dtype] = append_cast(ops, "cast", x, dtype)
     return casts[x, dtype]

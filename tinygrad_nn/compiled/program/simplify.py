@@ -8,12 +8,13 @@ reordered, so that values are read soon after they are made.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
-from .values import Arg, Op, Program, Value, number_results, users_of
+from .values import Arg, Op, Program, Value, append_cast, number_results, users_of
 
 MANY = 100_000  # a program of more operations is not reordered
 # The second argument with which each ufunc returns the first unchanged; in products and sums it may come first too.
@@ -26,8 +27,7 @@ def simplify(program: Program) -> Program:
     computed: dict[Any, Value] = {}
     ops: list[Op] = []
     for op in program.ops:
-        args = [_resolve(new, arg) for arg in op.args]
-        op = Op(op.kind, op.name, op.function, args, op.attrs, op.outs, op.pure, op.scope, op.call_meta, nest=op.nest)
+        op = op.copied([_resolve(new, arg) for arg in op.args])
         same = _identity(op)
         if same is None:
             op = _rewritten(op)
@@ -67,10 +67,7 @@ def copy_shared_results(program: Program) -> Program:
         if holder.setdefault(x, x if x.kind == "input" else whose) == whose:
             continue
         if (x, whose) not in copies:
-            op = Op("cast", "copy", None, [x], (x.dtype.str,))
-            copies[x, whose] = Value(len(ops) + 1, "made", x.shape, x.dtype, op)
-            op.outs.append(copies[x, whose])
-            ops.append(op)
+            copies[x, whose] = append_cast(ops, "copy", x, x.dtype)
         outputs[place] = copies[x, whose]
     return Program(ops, program.inputs, outputs, program.whose, program.augmented)
 
@@ -81,7 +78,7 @@ def _resolve(new: dict[Value, Arg], arg: Arg) -> Arg:
     return arg
 
 
-def live_operations(ops: list[Op], outputs: list[Any]) -> list[Op]:
+def live_operations(ops: Sequence[Op], outputs: Iterable[Any]) -> list[Op]:
     """Return the operations that an output depends on, and all impure ones such as draws, which advance a generator."""
     needed = {x for x in outputs if isinstance(x, Value)}
     kept = []

@@ -9,7 +9,7 @@ called as it is. A plan for numba adds ``kernel``, a group of operations; ``nati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +104,11 @@ class Op:
         """The arguments that are values."""
         return [arg for arg in self.args if isinstance(arg, Value)]
 
+    def copied(self, args: list[Arg]) -> Op:
+        """Return a copy with these arguments, which makes the same values."""
+        return Op(self.kind, self.name, self.function, args, self.attrs, self.outs, self.pure, self.scope,
+                  self.call_meta, self.extra, self.nest, self.work)  # fmt: skip
+
     def __repr__(self) -> str:
         return f"{self.outs} = {self.name}({', '.join(map(repr, self.args))})"
 
@@ -127,6 +132,12 @@ class Program:
     whose: list[Any] = field(default_factory=list)
     augmented: tuple[Any, ...] = ()
 
+    def copied(self) -> Program:
+        """Return a copy to generate code of, which changes operations; the values now belong to the copy."""
+        ops = [op.copied(list(op.args)) for op in self.ops]
+        number_results(ops)
+        return Program(ops, self.inputs, self.outputs)
+
 
 def users_of(ops: Sequence[Op]) -> dict[Value, list[Op]]:
     """Return for each value the operations that read it, in order; one that reads it twice stands there twice."""
@@ -137,6 +148,21 @@ def users_of(ops: Sequence[Op]) -> dict[Value, list[Op]]:
     return users
 
 
+def append_cast(ops: list[Op], name: str, x: Value, dtype: np.dtype[Any]) -> Value:
+    """Append the cast of an array to a dtype, a copy if it has that dtype, and return its result, a new value."""
+    op = Op("cast", name, None, [x], (dtype.str,))
+    op.outs.append(Value(0, "made", x.shape, dtype, op))
+    ops.append(op)
+    return op.out
+
+
+def viewed_value(value: Value, made: Container[Value] = ()) -> Value:
+    """Return the base of a view: a value among `made`, or one that is no view."""
+    while value not in made and value.op is not None and value.op.kind in VIEWS:
+        value = value.op.args[0]
+    return value
+
+
 def number_results(ops: Sequence[Op]) -> None:
     """Number the results of the operations from 1, and set the operation that makes each."""
     number = 0
@@ -144,6 +170,11 @@ def number_results(ops: Sequence[Op]) -> None:
         for out in op.outs:
             number += 1
             out.number, out.op = number, op
+
+
+def last_number(ops: Sequence[Op]) -> int:
+    """Return the largest number of a result."""
+    return max((out.number for op in ops for out in op.outs), default=0)
 
 
 def argument_shape(arg: Arg) -> tuple[int, ...]:

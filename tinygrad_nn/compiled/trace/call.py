@@ -12,6 +12,7 @@ from ...common.printable import printable
 from ...node import thread
 from ...tensor import Tensor, stored_array
 from ...tree import flatten
+from ..program.simplify import live_operations
 from ..program.values import Program, Value
 from . import tensors as _tensors  # noqa: F401 - gives the Nodes their Tensors
 from .draws import Drawing
@@ -83,10 +84,8 @@ def trace(
         whose = [objects.setdefault(id(x), place) for place, x in enumerate(found)]
         plain = refill([leaves[x.value.slot] if isinstance(x, Drawing) else array_or_scalar(x) for x in found])
     known = {*inputs, *(out for op in record.ops for out in op.outs)}
-    read = {x for x in outputs if isinstance(x, Value)}
-    for op in reversed(record.ops):  # unread operations may be left over from an attempt that was given up
-        if not op.pure or not read.isdisjoint(op.outs):
-            read.update(op.values)
+    live = live_operations(record.ops, outputs)  # others may be left over from an attempt that was given up
+    read = [x for x in (*outputs, *(x for op in live for x in op.values)) if isinstance(x, Value)]
     if any(value.kind != "constant" and value not in known for value in read):
         raise Untraceable("a value from inside a loop or a branch is used outside of it. Return it from there.")
     return Program(record.ops, inputs, outputs, whose, record.augmented), plain

@@ -73,7 +73,7 @@ class Recorder(Mode):
     def name(self, value: Value, data: Any) -> Value:
         """Remember that an array is this value, and return the value."""
         self.data.setdefault(value, data)
-        if isinstance(data, np.ndarray):
+        if isinstance(data, np.ndarray) and self.by_array.get(id(data)) is not value:
             self.kept.append(data)
             if id(data) not in self.by_array and value.kind != "constant":
                 self.owners.update(id(x) for x in bases(data) if self.by_array.get(id(x), value).kind != "constant")
@@ -186,7 +186,7 @@ class Recorder(Mode):
         if not alive and not entered:
             made = leaf_node(out, kind=SavedNode if stale and self._grad is not QUIET else StillNode)
         else:
-            self._keep(node, primitive)
+            self._keep(node, primitive, given)
             if not entered:
                 pairs = list(zip(args or (), parents or (), strict=True))
                 node.link(
@@ -197,9 +197,8 @@ class Recorder(Mode):
         self.by_node[made] = value
         return make_tensor(out, made, StillNode.tensor)
 
-    def _keep(self, node: Node, primitive: Primitive) -> None:
+    def _keep(self, node: Node, primitive: Primitive, given: dict[str, Any]) -> None:
         """Give the rules of a node traced Tensors in place of saved arrays, and of metadata that differ by call."""
-        given = primitive.call_meta(node.meta)
         node.meta = {**node.meta, **lower.lifted(self, given)} if given else node.meta
         if self.recompute_saved or not all(id(node.meta[key]) in self.by_array for key in primitive.saves):
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -88,7 +88,8 @@ def _parts(thing: Any) -> list[Any]:
         parts += [spaces[name] for name in code.co_names if name in spaces]
         parts += getattr(thing, "__defaults__", None) or ()
         parts += (getattr(thing, "__kwdefaults__", None) or {}).values()
-    for name in ("__self__", "__func__", "func", "args", "keywords", "__wrapped__"):
+    bare = isinstance(thing, FunctionType) and not thing.__dict__  # most are, and have none of these
+    for name in () if bare else ("__self__", "__func__", "func", "args", "keywords", "__wrapped__"):
         if (part := _attribute(thing, name)) is not None:
             parts.append(part)
     if not isinstance(thing, type) and type(thing).__module__ not in ("builtins", "numpy"):

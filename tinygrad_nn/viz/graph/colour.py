@@ -17,6 +17,7 @@ from .repeats import scope_name
 # Blue to orange for diverging scales, light to dark brown for rising ones: readable with color blindness as well.
 DIVERGING = ("#084a91", "#2f7dba", "#7fb8dd", "#c0dcef", "#e9f2f9", "#fdeede", "#fdc58f", "#f08c3c", "#b04a00")
 RISING = ("#fffbe8", "#fee9a8", "#fec44f", "#f5922a", "#c9560c", "#7a2804")
+SIGNED = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")  # of weights, as in draw_network
 NEUTRAL, ZERO, BROKEN = "#f0f1f3", "#2b2f36", "#8c2d6b"
 REPEATS = 3  # runs of each operation that is timed; the fastest counts
 

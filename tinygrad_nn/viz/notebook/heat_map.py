@@ -13,13 +13,12 @@ import numpy as np
 
 from ...common.printable import html_text
 from ...graph.summary import shape_text, short_number, summarize
-from ..graph.colour import shade
+from ..graph.colour import SIGNED, shade
 
 Array = np.ndarray[Any, Any]
 
-# From negative (orange) to positive (blue), as for weights; NaN and infinity have the color BROKEN.
-COLOURS = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in
-                    ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")], float)  # fmt: skip
+# SIGNED as numbers; NaN and infinity have the color BROKEN.
+COLOURS = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in SIGNED], float)
 BROKEN = (140, 45, 107)
 NUMBERS, COLUMNS = 192, 12  # arrays of at most so many entries and columns show numbers in the cells
 ROWS, ACROSS = 96, 128  # cells of a map at most; larger arrays are averaged in blocks

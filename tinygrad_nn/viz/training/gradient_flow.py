@@ -14,7 +14,7 @@ from ...graph.view import GraphView
 from ...graph.walk import walk_back
 from ...tensor import Tensor
 from ..model.values import array_of, in_eval_mode, weights
-from .plots import _axes, _plain_text, tidy
+from .plots import MARKERS, _axes, _plain_text, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ def plot_gradient_flow(flow: GradientFlow | Mapping[str, Sequence[float]], ax: A
     for k, ((name, values), colour) in enumerate(zip(norms.items(), colours, strict=True)):
         sizes = np.array(values, dtype=float)
         sizes = np.where((sizes > 0) & np.isfinite(sizes), sizes, np.nan)  # a log scale cannot show 0
-        marker = "" if many or sizes.size > 30 else "osD^vPX*"[k]
+        marker = "" if many or sizes.size > 30 else MARKERS[k]
         ax.plot(np.arange(1, sizes.size + 1), sizes, color=colour, linewidth=1.8, marker=marker, markersize=4.5,
                 label=_plain_text(name))  # fmt: skip
     ax.set_yscale("log")

@@ -9,8 +9,10 @@ import numpy as np
 
 from ...common.spelling import named_options
 from ...tensor import Tensor
+from ..graph.colour import SIGNED
 from ..model.values import array_of, in_eval_mode, weights
-from .plots import BLUE, INK, ORANGE, VIOLET, _axes, _plain_text, legend, tidy
+from .plots import BLUE, INK, MARKERS, ORANGE, VIOLET, _axes, _plain_text, legend, tidy
+from .probe import corners, plane_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 # Okabe and Ito's colors, ordered so that neighbors differ clearly; each class also has its own marker.
 CLASSES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c6d31", "#4d4d4d")
-MARKERS = "osD^vPX*"
-WEIGHTS = ("#7a3300", "#c9560c", "#f6b98a", "#f7f7f7", "#8fc1e3", "#0072b2", "#003c66")  # as in draw_network
 
 
 def predict(model: Any, x: Array) -> Array:
@@ -71,11 +71,8 @@ def plot_decision_boundary(
     i, j = columns
     if data.ndim != 2 or max(columns) >= data.shape[1] or not len(data) or i == j:
         raise ValueError(f"x is (rows, n_in), with the columns {i} and {j}; this has shape {data.shape}.")
-    low, high = data[:, [i, j]].min(axis=0), data[:, [i, j]].max(axis=0)
-    margin = 0.08 * np.where(high > low, high - low, 1.0)
-    across, up = (np.linspace(a, b, resolution) for a, b in zip(low - margin, high + margin, strict=True))
-    rows = np.tile(np.median(data, axis=0), (resolution * resolution, 1)).astype(data.dtype)
-    rows[:, i], rows[:, j] = (grid.ravel() for grid in np.meshgrid(across, up))
+    low, high = corners(data[:, [i, j]])
+    rows = plane_rows(low, high, np.median(data, axis=0), columns, resolution)
     scores = np.nan_to_num(np.asarray(predict(model, rows), dtype=float).reshape(len(rows), -1))
     if scores.shape[1] == 1:
         scores = np.hstack([1 - scores, scores])
@@ -85,13 +82,13 @@ def plot_decision_boundary(
     colours = np.array([to_rgb(CLASSES[k % len(CLASSES)]) for k in range(scores.shape[1])])
     picture = 1 - (0.10 + 0.32 * sure) * (1 - colours[winner])
     ax = _axes(ax, (6.0, 4.6))
-    extent = (across[0], across[-1], up[0], up[-1])
+    extent = (low[0], high[0], low[1], high[1])
     ax.imshow(picture.reshape(resolution, resolution, 3), origin="lower", extent=extent, aspect="auto",
               interpolation="bilinear")  # fmt: skip
     for k in range(scores.shape[1]):
         lead = (scores[:, k] - np.delete(scores, k, axis=1).max(axis=1)).reshape(resolution, resolution)
         if lead.min() < 0 < lead.max():
-            ax.contour(across, up, lead, levels=[0.0], colors=INK, linewidths=1.0)
+            ax.contour(lead, extent=extent, levels=[0.0], colors=INK, linewidths=1.0)
     if y is not None:
         truth = array_of(y)
         if truth.dtype.kind not in "biuf":
@@ -153,7 +150,7 @@ def _plot_map(array: Array, ax: Axes | None) -> Axes:
     ax = _axes(ax, (6.0, 4.4))
     largest = float(np.abs(w[np.isfinite(w)]).max(initial=0.0)) or 1.0
     ends = (0.5, w.shape[1] + 0.5, w.shape[0] + 0.5, 0.5)
-    signed = LinearSegmentedColormap.from_list("signed", WEIGHTS).with_extremes(bad=VIOLET)
+    signed = LinearSegmentedColormap.from_list("signed", SIGNED).with_extremes(bad=VIOLET)
     image = ax.imshow(w, cmap=signed, vmin=-largest, vmax=largest, aspect="auto", extent=ends)
     rows = "neuron" if array.ndim == 2 else "channel"
     ax.set(xlabel="from neuron" if array.ndim == 2 else "from channel and place", ylabel=f"to {rows}")

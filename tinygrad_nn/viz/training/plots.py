@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, INK, VIOLET = "#0072b2", "#d55e00", "#00714f", "#1b1f24", "#8c2d6b"
+MARKERS = "osD^vPX*"
 
 
 @named_options()

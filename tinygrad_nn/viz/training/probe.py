@@ -44,10 +44,22 @@ class Probe:
         """Return the points of the plane as rows of inputs, starting at the lower left corner, row by row."""
         if self.columns is None or self.low is None or self.high is None or self.middle is None:
             raise ValueError("there is no plane.")
-        across, up = (np.linspace(a, b, GRID) for a, b in zip(self.low, self.high, strict=True))
-        rows = np.tile(self.middle, (GRID * GRID, 1))
-        rows[:, self.columns[0]], rows[:, self.columns[1]] = (grid.ravel() for grid in np.meshgrid(across, up))
-        return rows
+        return plane_rows(self.low, self.high, self.middle, self.columns, GRID)
+
+
+def corners(points: Array) -> tuple[Array, Array]:
+    """Return the lower left and the upper right corner of a plane with some points, ``(n, 2)``, and a margin."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 0.08 * np.where(high > low, high - low, 1.0)
+    return low - margin, high + margin
+
+
+def plane_rows(low: Array, high: Array, middle: Array, columns: tuple[int, int], side: int) -> Array:
+    """Return ``side * side`` points of a plane as rows of inputs, starting at the lower left corner, row by row."""
+    across, up = (np.linspace(a, b, side) for a, b in zip(low, high, strict=True))
+    rows = np.tile(middle, (side * side, 1))
+    rows[:, columns[0]], rows[:, columns[1]] = (grid.ravel() for grid in np.meshgrid(across, up))
+    return rows
 
 
 def make_probe(x: Any, y: Any, samples: Any, columns: tuple[int, int] | None) -> Probe:
@@ -77,11 +89,9 @@ def make_probe(x: Any, y: Any, samples: Any, columns: tuple[int, int] | None) ->
         return Probe(tuple(rows), picked, targets)
     shown = np.unique(np.linspace(0, count - 1, min(MOST_POINTS, count)).astype(int))
     known = np.asarray(table if len(table) <= 20_000 else table[shown], dtype=float)
-    pair = known[:, list(columns)]
-    low, high = pair.min(axis=0), pair.max(axis=0)
-    margin = 0.08 * np.where(high > low, high - low, 1.0)
+    low, high = corners(known[:, list(columns)])
     truth = None if targets is None else np.array(y[shown])
-    return Probe(tuple(rows), picked, targets, columns, low - margin, high + margin, np.median(known, axis=0),
+    return Probe(tuple(rows), picked, targets, columns, low, high, np.median(known, axis=0),
                  np.asarray(table[shown][:, list(columns)], dtype=float), truth)  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...program.values import Arg, Op, Value
+from ...program.values import VIEWS, Arg, Op, Value
 
 APART = 32  # unused numbers between the sums of two threads, so that these do not share a cache line
 LEAST, SMALL = 16, 10**6  # with fewer rows or columns, or at most so many multiplications, BLAS is faster
@@ -80,6 +80,6 @@ def contiguous(value: Any) -> bool:
     if not isinstance(value, Value):
         return False
     op = value.op
-    if op is None or op.kind not in ("reshape", "transpose", "broadcast", "slice"):
+    if op is None or op.kind not in VIEWS:
         return True
     return op.kind == "reshape" and contiguous(op.args[0])
