@@ -374,9 +374,7 @@ def test_a_change_for_each_wrong_result() -> None:
     assert [(e.after, e.fixes) for e in both] == [("h = x * 2", (0, 1))]
 
 
-def test_equal_numbers_are_judged_once_and_a_search_ends_with_what_is_reported(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_equal_numbers_are_judged_once() -> None:
     f = written("def backward(x):\n    for i in range(1):\n        a = x + x * x\n    return [a]\n")
     x, judged = np.arange(1.0, 4), list[str]()
 
@@ -384,21 +382,11 @@ def test_equal_numbers_are_judged_once_and_a_search_ends_with_what_is_reported(
         judged.append(repr(np.asarray(found[0])))
         return [np.shape(found[0]) == x.shape and np.allclose(found[0], 2 * x)]
 
-    (found,) = nearest_edits(f, lambda f, probe: f(x), right, seconds=60.0)
+    assert nearest_edits(f, lambda f, probe: f(x), right, seconds=60.0)[0].after == "a = x + x"
     counts = Counter(judged)
     wrong = {key: n for key, n in counts.items() if key not in (repr(2 * x), repr(x + x * x))}
     assert len(wrong) > 20
     assert set(wrong.values()) == {1}
-    x = np.full(3, 2.0)  # for which many edits give the same
-    tried: list[int] = []
-    run = search.Program.run
-    monkeypatch.setattr(search.Program, "run", lambda *args: tried.append(1) or run(*args))
-    (found,) = nearest_edits(f, lambda f, probe: f(x), right, seconds=60.0)
-    few = len(tried)
-    monkeypatch.setattr(search, "MOST", 1000)
-    (of_all,) = nearest_edits(f, lambda f, probe: f(x), right, seconds=60.0)
-    assert found.alternatives == of_all.alternatives[:3] != of_all.alternatives
-    assert few < 0.75 * (len(tried) - few)
 
 
 def test_a_change_must_be_right_in_every_batch() -> None:

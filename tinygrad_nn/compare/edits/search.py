@@ -190,16 +190,11 @@ class _Search:
         right_before = self.right_before[0] or []
         good_edits: list[tuple[float, Source, Change, frozenset[int]]] = []
         first_cost = None
-        rank = 0.0  # of the present edit among the alternatives: its cost, rounded
         for cost, k, source, change in self._candidates(wrong):
             if self.budget.is_over or (
                 first_cost is not None and (cost > first_cost + BESIDE or len(good_edits) > 4 * MOST)
             ):
                 break
-            if first_cost is not None and round(cost, 1) > rank:
-                rank = round(cost, 1)
-                if len(_ranked([g for g in good_edits if g[3] == wrong and round(g[0], 1) < rank])) > MOST:
-                    break  # no further edit would be reported
             self.program.edited = source
             fixes = self._fixed_results(k, change, right_before, wrong)
             is_worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good_edits)
@@ -256,27 +251,16 @@ class _Search:
             change.swap(old)
 
 
-def _ranked(
-    edits: Sequence[tuple[float, Source, Change, frozenset[int]]],
-) -> dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]]:
-    """Return edits by their line, text and present text, those first that are reported first.
-
-    Those that lack names which the first one does not lack are left out.
-    """
-    texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
-    described = [(cost, (line_of(change), *after_and_before(s, change)), (s, change, fixes))
-                 for cost, s, change, fixes in edits]  # fmt: skip
-    for _cost, key, edit in sorted(described, key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0])):
-        texts.setdefault(key, edit)
-    lacking = [{*_lacking(*edit[:2])} for edit in texts.values()]
-    return {key: edit for (key, edit), lacks in zip(texts.items(), lacking, strict=True) if lacks <= lacking[0]}
-
-
 def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main: Source) -> Edit:
     """Return the `Edit` for the cheapest of some equally good edits, with the others as its alternatives."""
-    texts = _ranked(best)
+    texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
+    described = [(cost, (line_of(change), *after_and_before(s, change)), (s, change, fixes))
+                 for cost, s, change, fixes in best]  # fmt: skip
+    for _cost, key, edit in sorted(described, key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0])):
+        texts.setdefault(key, edit)
     (line, after, before), (source, change, fixes) = next(iter(texts.items()))
     lacks = _lacking(source, change)
+    texts = {key: edit for key, edit in texts.items() if set(_lacking(*edit[:2])) <= set(lacks)}
     others = [f"line {k[0]}: {k[1] or 'without ' + k[2]}" for k in [*texts][1 : 1 + MOST]]
     place_text = f"Line {line}{'' if source is main else _helper_text(source, main)}"
     sentence = f"{place_text}: write {after} instead of {before}." if after else (
