@@ -149,6 +149,26 @@ def parsed(source: str) -> ast.Module:
     return ast.parse(source)
 
 
+def children(node: ast.AST) -> list[ast.AST]:
+    """The parts of a node, as by `ast.iter_child_nodes`, which takes several times as long."""
+    found: list[ast.AST] = []
+    for part in vars(node).values():
+        if isinstance(part, list):
+            found += [item for item in part if isinstance(item, ast.AST)]
+        elif isinstance(part, ast.AST):
+            found.append(part)
+    return found
+
+
+@lru_cache(maxsize=1)
+def nodes(source: str) -> list[ast.AST]:
+    """All nodes of a source, as by `ast.walk`."""
+    found: list[ast.AST] = [parsed(source)]
+    for node in found:
+        found += children(node)
+    return found
+
+
 def last_name(node: ast.AST) -> str:
     """The last name of a dotted one: `c` of a.b.c."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
@@ -182,7 +202,7 @@ def imports(source: str, module: str, is_package: bool = False) -> tuple[Import,
         typing = node.body if isinstance(node, ast.If) and last_name(node.test) == "TYPE_CHECKING" else []
         waiting += [
             (child, late or child in typing, types or child in typing)
-            for child in ast.iter_child_nodes(node)
+            for child in children(node)
             if at_run_time or not isinstance(child, ast.expr)
         ]
     return tuple(sorted(found, key=lambda item: item.line))
@@ -224,15 +244,15 @@ def too_long(source: str, module: str) -> list[str]:
 def long_decisions(source: str, module: str) -> list[str]:
     """Return the functions with more than MOST branches, besides the two through which every operation goes."""
     found = []
-    for function in ast.walk(parsed(source)):
+    for function in nodes(source):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            count, waiting = 0, list(ast.iter_child_nodes(function))
+            count, waiting = 0, children(function)
             while waiting:
                 node = waiting.pop()
                 if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
                     count += isinstance(node, BRANCHES)
                     count += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
-                    waiting += ast.iter_child_nodes(node)
+                    waiting += children(node)
             if count > MOST and (module, function.name) not in HOT:
                 found.append(f"{module}: {function.name} has {count} branches; {MOST} are the most")
     return found
@@ -245,7 +265,7 @@ def forbidden_code(source: str, module: str) -> list[str]:
         for target, line, *_ in imports(source, module)
         if target.split(".")[0] in PICKLES
     ]
-    for node in ast.walk(parsed(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Assert):
             wrong.append(f"{module}:{node.lineno}: assert vanishes under -O; raise an error that teaches")
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
@@ -270,7 +290,7 @@ def undocumented(source: str, module: str) -> list[str]:
 def strange_arguments(source: str, module: str) -> list[str]:
     """Return the names in the ``Args:`` of docstrings that are no parameters; functions with ``*args`` are left out."""
     strange = []
-    for node in ast.walk(parsed(source)):
+    for node in nodes(source):
         if not isinstance(node, ast.FunctionDef | ast.ClassDef) or not (text := ast.get_docstring(node)):
             continue
         inner = [part for part in node.body if isinstance(part, ast.FunctionDef)]
@@ -362,9 +382,9 @@ def circles(sources: dict[str, tuple[str, bool]]) -> list[str]:
 def strange_private_names(source: str, module: str, is_package: bool = False) -> list[str]:
     """Names that begin with _ and are imported from another room, or read from a module or class of another room."""
     package = module.split(".") if is_package else module.split(".")[:-1]
-    nodes, wrong = list(ast.walk(parsed(source))), []
+    wrong = []
     imported: dict[str, str] = {}  # what other rooms gave: its name here -> its room
-    for node in nodes:
+    for node in nodes(source):
         if isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*base, *(node.module.split(".") if node.module else [])])
@@ -377,7 +397,7 @@ def strange_private_names(source: str, module: str, is_package: bool = False) ->
                     imported[alias.asname or alias.name] = room
                     if private(alias.name):
                         wrong.append(f"{module}:{node.lineno}: {alias.name} is private to {room}")
-    for node in nodes:
+    for node in nodes(source):
         if not isinstance(node, ast.Attribute) or not private(node.attr) or not isinstance(node.value, ast.Name):
             continue
         if node.value.id in imported:
@@ -458,26 +478,22 @@ def unused(sources: dict[str, str], public: Set[str] = frozenset()) -> list[str]
 
     A use is a read in the module itself, an import, an attribute of that name, or a string with nothing else in it.
     """
-    trees = {module: ast.parse(source) for module, source in sources.items()}
-    elsewhere, own = {*public}, {}
-    for module, tree in trees.items():
-        every = list(ast.walk(tree))
-        own[module] = {n.id for n in every if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    elsewhere, left = {*public}, []
+    for module, source in sources.items():
+        every = nodes(source)
+        own = {n.id for n in every if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         elsewhere |= {alias.name for n in every if isinstance(n, ast.ImportFrom) for alias in n.names}
         elsewhere |= {n.attr for n in every if isinstance(n, ast.Attribute)}
         elsewhere |= {n.value for n in every if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    wrong = []
-    for module, tree in trees.items():
-        for node in tree.body:
+        for node in parsed(source).body:
             names: list[str] = []
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.decorator_list:
                 names = [node.name]
             elif isinstance(node, ast.Assign | ast.AnnAssign) and not is_row(node):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 names = [target.id for target in targets if isinstance(target, ast.Name)]
-            wrong += [f"{module}: {name} is used nowhere" for name in names
-                      if name not in own[module] and name not in elsewhere and not name.startswith("__")]  # fmt: skip
-    return wrong
+            left += [(module, name) for name in names if name not in own and not name.startswith("__")]
+    return [f"{module}: {name} is used nowhere" for module, name in left if name not in elsewhere]
 
 
 def drawn_house(page: str) -> tuple[set[str], dict[str, str]]:

@@ -313,12 +313,10 @@ def one_sided(sign: int) -> np.ndarray:
 RIGHT, LEFT = one_sided(1), one_sided(-1)
 
 
-def differences(f: Callable[[float], float]) -> tuple[float, float] | None:
-    """The first two derivatives at 0, the second None where it jumps; None where there is not even the first."""
-    with np.errstate(all="ignore"):
-        at = f(0.0)
-        values = np.array([[f(sign * STEP * i) for i in range(1, POINTS + 1)] for sign in (1, -1)])
-    if not (np.isfinite(values).all() and np.isfinite(at)):
+def differences(f: Callable[[float], float], at: float) -> tuple[float, float] | None:
+    """The first two derivatives at 0, where f is `at`, or None unless f is finite and smooth there."""
+    values = np.array([[f(sign * STEP * i) for i in range(1, POINTS + 1)] for sign in (1, -1)])
+    if not np.isfinite(values).all():
         return None
     size = max(1.0, float(np.abs(values).max()))
     right, left = RIGHT @ values[0], LEFT @ values[1]
@@ -348,11 +346,18 @@ def test_where_a_row_is_smooth_at_ties_and_zeros_the_rules_have_its_derivatives(
 
             return f
 
+        found: list[tuple[float, float]] = []
         try:
-            found = [differences(along(w)) for w in (u, v, {i: u[i] + v[i] for i in u}, {i: u[i] - v[i] for i in u})]
+            with np.errstate(all="ignore"):
+                at = along(u)(0.0)
+                for w in (u, v, {i: u[i] + v[i] for i in u}, {i: u[i] - v[i] for i in u}):
+                    slopes = differences(along(w), at) if np.isfinite(at) else None
+                    if slopes is None:
+                        break
+                    found.append(slopes)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError, Warning):
             continue  # the function is not defined there
-        if any(d is None for d in found):
+        if len(found) < 4:
             continue
         (u1, u2), (v1, v2), (s1, s2), (_, d2) = found
         size = max(1.0, *(abs(d) for pair in found for d in pair))

@@ -379,16 +379,26 @@ def test_resume_needs_a_checkpoint(capsys: Capture) -> None:
     assert "add --checkpoint DIR" in capsys.readouterr().err
 
 
+TRAIN = [sys.executable, "-m", "tinygrad_nn", "train", "--epochs", "250", "--optimizer", "adam", "--dropout", "0.1",
+         "--no-progress", "--quiet", "--checkpoint"]  # fmt: skip
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The weights of a training that nobody kills."""
+    folder = tmp_path_factory.mktemp("whole")
+    subprocess.run([*TRAIN, "c", "--out", "o"], env=ENVIRONMENT, check=True, timeout=120, cwd=folder)
+    return load_file(folder / "o" / "model.safetensors")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_killed_at_any_epoch_it_resumes_to_the_same_bits(kill: signal.Signals) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
-    call = [sys.executable, "-m", "tinygrad_nn", "train", "--epochs", "250", "--optimizer", "adam", "--dropout", "0.1",
-            "--checkpoint", "c", "--no-progress", "--quiet"]  # fmt: skip
-    subprocess.run([*call[:-3], "whole", *call[-2:], "--out", "o1"], env=environment, check=True, timeout=120)
+def test_killed_at_any_epoch_it_resumes_to_the_same_bits(kill: signal.Signals, whole: dict[str, Any]) -> None:
+    call = [*TRAIN, "c", "--resume", "--out", "o"]
     interrupted = 0
     for wait in (0.0, 0.3):
-        with subprocess.Popen([*call, "--resume", "--out", "o2"], env=environment, stderr=subprocess.PIPE, text=True,
+        with subprocess.Popen(call, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as run:  # fmt: skip
             limit = time.monotonic() + 60
             while not Path("c").is_dir() and run.poll() is None and time.monotonic() < limit:
@@ -400,8 +410,8 @@ def test_killed_at_any_epoch_it_resumes_to_the_same_bits(kill: signal.Signals) -
         if kill != signal.SIGKILL and "interrupted after epoch" in err:
             assert "add --resume (the checkpoint is in c)" in err
     assert interrupted
-    subprocess.run([*call, "--resume", "--out", "o2"], env=environment, check=True, timeout=120)
-    one, two = (load_file(f"{folder}/model.safetensors") for folder in ("o1", "o2"))
-    assert one.keys() == two.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], two[name])
+    subprocess.run(call, env=ENVIRONMENT, check=True, timeout=120)
+    resumed = load_file("o/model.safetensors")
+    assert whole.keys() == resumed.keys()
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], resumed[name])

@@ -100,7 +100,8 @@ def test_each_subset_of_the_arguments_has_the_derivatives_of_the_whole(case: Cas
         again, twice = sweep.first(subset, sweep.arrays), sweep.second(subset, subset, sweep.arrays)
         if subset == whole:
             first = dict(zip(whole, again, strict=True))
-        second = dict(zip(whole, sweep.second(subset, whole, sweep.arrays), strict=True))
+        of_whole = twice if subset == whole else sweep.second(subset, whole, sweep.arrays)
+        second = dict(zip(whole, of_whole, strict=True))
         for i, g, h in zip(subset, again, twice, strict=True):
             assert type(g) is type(h) is np.ndarray
             assert (g.shape, g.dtype, h.dtype) == (sweep.arrays[i].shape, sweep.arrays[i].dtype, g.dtype)
@@ -165,17 +166,18 @@ def test_constants_may_be_integers(case: Case) -> None:
                 continue
             if sweep.arrays[i].dtype != float:
                 continue
+            floats = [*sweep.arrays[:i], whole.astype(float), *sweep.arrays[i + 1 :]]
+            wanted: tuple[Any, Any] | None = None
             for value in [whole, *forms(whole)[:-1]]:
-                given, floats = ([*sweep.arrays[:i], x, *sweep.arrays[i + 1 :]] for x in (value, whole.astype(float)))
+                given = [*sweep.arrays[:i], value, *sweep.arrays[i + 1 :]]
                 try:
                     kinds = [[np.result_type(x) for x in flatten(case.call(*a))[0]] for a in (given, floats)]
                 except Exception:
                     continue  # NumPy, or the row itself, takes no such numbers
                 if kinds[0] != kinds[1]:
                     continue  # the result is integers too: what is put into integers is cut off
-                first = sweep.first(subset, floats)
-                for g, wanted in zip(sweep.first(subset, given), first, strict=True):
-                    close(g, wanted, rtol=1e-10)
-                second = (sweep.second(subset, subset, constants) for constants in (given, floats))
-                for h, wanted, g in zip(*second, first, strict=True):
-                    agree(h, wanted, g)
+                first, second = wanted = wanted or (sweep.first(subset, floats), sweep.second(subset, subset, floats))
+                for g, f in zip(sweep.first(subset, given), first, strict=True):
+                    close(g, f, rtol=1e-10)
+                for g, f, terms in zip(sweep.second(subset, subset, given), second, first, strict=True):
+                    agree(g, f, terms)

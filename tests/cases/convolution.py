@@ -17,16 +17,17 @@ def _each(value, axes):
 
 
 def conv_reference(x, w, stride=1, padding=0, dilation=1, groups=1):
-    """One product for each sample, kernel and position."""
+    """One sum of products for each group of channels and each position."""
     kernel, axes = w.shape[2:], w.ndim - 2
     s, p, d = (_each(option, axes) for option in (stride, padding, dilation))
     x = np.pad(x, ((0, 0), (0, 0), *((q, q) for q in p)))
     at = [(n - e * (k - 1) - 1) // t + 1 for n, k, t, e in zip(x.shape[2:], kernel, s, d, strict=True)]
     out = np.zeros((len(x), len(w), *at), np.result_type(x, w))
-    c, o = w.shape[1], len(w) // groups
-    for n, k, *i in np.ndindex(out.shape):
+    c, o, summed = w.shape[1], len(w) // groups, range(1, w.ndim)
+    for k, *i in np.ndindex(groups, *at):
         part = tuple(slice(a * t, a * t + e * (m - 1) + 1, e) for a, t, e, m in zip(i, s, d, kernel, strict=True))
-        out[(n, k, *i)] = np.sum(x[(n, slice(k // o * c, k // o * c + c), *part)] * w[k])
+        pixels, kernels = x[(slice(None), slice(k * c, k * c + c), *part)], w[k * o : k * o + o]
+        out[(slice(None), slice(k * o, k * o + o), *i)] = np.tensordot(pixels, kernels, (summed, summed))
     return out
 
 
@@ -156,11 +157,11 @@ def _kernel_gradients():
 def _weight_reference(x, y, kernel, stride, padding, dilation, groups):
     """The convolution is linear in its kernels: each entry of the gradient is what one unit kernel makes, times x."""
     out = np.zeros((x.shape[1], y.shape[1] // groups, *kernel), np.result_type(x, y))
-    for index in np.ndindex(out.shape):
+    for index in np.ndindex(out.shape[1:]):
         unit = np.zeros(out.shape, out.dtype)
-        unit[index] = 1
+        unit[:, *index] = 1  # in each kernel, as each makes a channel of its own
         made = conv_reference(y, unit, stride, padding, dilation, groups)
-        out[index] = np.sum(x * made[tuple(slice(n) for n in x.shape)])
+        out[:, *index] = np.sum(x * made[tuple(slice(n) for n in x.shape)], axis=(0, *range(2, x.ndim)))
     return out
 
 

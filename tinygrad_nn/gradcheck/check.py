@@ -246,12 +246,19 @@ def _directions(
 
 
 def _gradients(call: Callable[..., list[Any]], n: int) -> Callable[..., list[Any]]:
-    """Return the function from n inputs and the cotangents to the gradient of Σ cotangent · result."""
+    """Return the function from n inputs and the cotangents to the gradient of Σ cotangent · result.
+
+    The graph of the last inputs is kept: while only cotangents move, it is walked again.
+    """
+    kept: tuple[Sequence[Any], list[Any], list[Any]] = [], [], []
 
     def gradients(*values: Any) -> list[Any]:
+        nonlocal kept
         with recording(True):
-            inputs = [new_input(x) for x in values[:n]]
-            outs = call(*inputs)
+            if len(kept[0]) != n or any(x is not y for x, y in zip(values, kept[0], strict=False)):
+                inputs = [new_input(x) for x in values[:n]]
+                kept = values[:n], inputs, call(*inputs)
+            _, inputs, outs = kept
             total: list[Any] = [0.0] * n
             for out, c in zip(outs, values[n:], strict=True):
                 if isinstance(out, Tensor):

@@ -227,9 +227,10 @@ class Line:
         """Estimate the derivative of the sum of cotangent times result as some leaves move along a direction."""
 
         def at(t: complex) -> list[Any]:
-            still = 0 * t  # all leaves turn complex together, as a function that joins them may need
-            moves = (t * direction[i] if i in direction else still for i in range(len(self.leaves)))
-            return list(self.f(*(x + move for x, move in zip(self.leaves, moves, strict=True))))
+            moved = [x + t * direction[i] if i in direction else x for i, x in enumerate(self.leaves)]
+            if isinstance(t, complex):  # all leaves turn complex together, as a function that joins them may need
+                moved = [x + 0 * t for x in moved]
+            return list(self.f(*moved))
 
         def phi(t: float) -> float:
             return sum(inner_product(c, out) for c, out in zip(cotangents, at(t), strict=True))

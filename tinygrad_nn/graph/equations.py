@@ -56,6 +56,8 @@ def unicode_math(tex: str) -> str:
 
 def unicode_line(part: Tree) -> str:
     """Return a MathML tree as a line of Unicode."""
+    if part[0] in ("mi", "mn") and len(part) == 3 and part[2].isascii() and part[2].isalnum():
+        return str(part[2])  # as the lines below would, of most parts
     text = re.sub(r"[ \xa0]{2,}|\xa0", " ", _text(part).replace("∑", "Σ")).strip()
     return unicodedata.normalize("NFC", re.sub(r" ?([:+×]) = ", r" \1= ", text))
 

@@ -10,6 +10,7 @@ Source: H. Takahasi and M. Mori, Double exponential formulas for numerical integ
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import comb, pi
 from typing import Any
 
@@ -103,7 +104,7 @@ def gamma_density(a: Array, t: Array) -> Array:
 
 def _gamma_logs(a: Array, u: Array) -> Callable[[int, int], Array]:
     """Return the function n -> n-th derivative in a of the logarithm of the density, given u = ln t."""
-    return lambda n, m: u - digamma(a) if n == 1 else -polygamma(a, order=n - 1)
+    return cache(lambda n, m: u - digamma(a) if n == 1 else -polygamma(a, order=n - 1))
 
 
 def _gamma_slope(a: Array, x: Array, order: int = 1) -> Array:
@@ -173,6 +174,7 @@ def beta_density(a: Array, b: Array, t: Array) -> Array:
 def _beta_logs(a: Array, b: Array, ln_t: Array, ln_1_t: Array) -> Callable[[int, int], Array]:
     """Return the function (n, m) -> derivative in a and b of the logarithm of the density, given ln t and ln(1 - t)."""
 
+    @cache  # the recursion of `_bell` asks for each several times
     def logs(n: int, m: int) -> Array:
         out = polygamma(a + b, order=n + m - 1)
         if m == 0:

@@ -30,11 +30,12 @@ def _zeta(x: Array, y: Array, order: int = 0) -> Array:
         q = np.where(q > 0, q, np.nan)
         ln = np.log(q + TERMS)
         factors = [[(-1) ** i * factorial(i) / (s - 1) ** (i + 1) * (q + TERMS) for i in range(order + 1)], [0.5]]
-        rising = np.poly1d([1.0])  # s (s + 1) ... (s + 2j - 2)
-        for j, b in enumerate(BERNOULLI, 1):
-            rising = rising * np.poly1d([1, 2 * j - 2]) * (np.poly1d([1, 2 * j - 3]) if j > 1 else 1)
+        rising: list[Array] = [s, 1.0, *[0.0] * order][: order + 1]
+        for j, b in enumerate(BERNOULLI, 1):  # of s (s + 1) ... (s + 2j - 2): the derivatives up to the order
+            for k in (2 * j - 3, 2 * j - 2) if j > 1 else ():
+                rising = [r * (s + k) + (i * rising[i - 1] if i else 0) for i, r in enumerate(rising)]
             size = b / factorial(2 * j) * (q + TERMS) ** (1.0 - 2 * j)
-            factors.append([rising.deriv(i)(s) * size if i else rising(s) * size for i in range(order + 1)])
+            factors.append([r * size for r in rising])
         tail = sum(comb(order, i) * (-ln) ** (order - i) * f for row in factors for i, f in enumerate(row))
         out = tail * np.exp(-s * ln)
         for k in reversed(range(TERMS)):

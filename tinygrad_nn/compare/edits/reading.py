@@ -126,11 +126,13 @@ def _unwrap_function(function: Any) -> tuple[types.FunctionType | None, Callable
 
 
 @lru_cache(maxsize=8)
-def _parsed(lines: tuple[str, ...]) -> ast.Module | None:
+def _functions(lines: tuple[str, ...]) -> list[ast.FunctionDef | ast.Lambda] | None:
+    """Return the trees of all functions and lambdas of a file, None if its lines are no Python code."""
     try:
-        return ast.parse(textwrap.dedent("".join(lines)))
+        module = ast.parse(textwrap.dedent("".join(lines)))
     except (SyntaxError, ValueError, RecursionError):
         return None
+    return [node for node in ast.walk(module) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
 
 
 def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef | ast.Lambda, tuple[str, ...]] | None:
@@ -138,21 +140,22 @@ def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef
 
     A function is found by its line, name and parameters, a lambda by its line, parameters and columns.
     """
-    module = _parsed(lines) if lines else None
-    if lines and module is None:  # a text page with code in it, or a cell with a notebook command
+    functions = _functions(lines) if lines else None
+    if lines and functions is None:  # a text page with code in it, or a cell with a notebook command
         lines = _block(lines, code.co_firstlineno)
-        module = _parsed(lines)
-    if module is None:
+        functions = _functions(lines)
+    if functions is None:
         return None
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     lambdas = []
-    for node in ast.walk(module):
-        if isinstance(node, ast.FunctionDef) and node.name == code.co_name:
+    for node in functions:
+        if isinstance(node, ast.Lambda):
+            if code.co_name == "<lambda>" and node.lineno == code.co_firstlineno:
+                lambdas.append(node)
+        elif node.name == code.co_name:
             first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
             if first == code.co_firstlineno and _arguments(node.args) == arguments:
                 return node, lines
-        elif isinstance(node, ast.Lambda) and code.co_name == "<lambda>" and node.lineno == code.co_firstlineno:
-            lambdas.append(node)
     lambdas = [node for node in lambdas if _arguments(node.args) == arguments]
     if len(lambdas) > 1:
         places = {p for p in code.co_positions() if None not in p}
