@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -371,6 +372,21 @@ def test_a_change_for_each_wrong_result() -> None:
     both = sought("def backward(x):\n    h = x * 3\n    a = h\n    b = h + 1\n    return a, b\n",
                   lambda x: 2 * x, lambda x: 2 * x + 1)  # fmt: skip
     assert [(e.after, e.fixes) for e in both] == [("h = x * 2", (0, 1))]
+
+
+def test_equal_numbers_are_judged_once() -> None:
+    f = written("def backward(x):\n    for i in range(1):\n        a = x + x * x\n    return [a]\n")
+    x, judged = np.arange(1.0, 4), list[str]()
+
+    def right(found: Any, probe: int) -> list[bool]:
+        judged.append(repr(np.asarray(found[0])))
+        return [np.shape(found[0]) == x.shape and np.allclose(found[0], 2 * x)]
+
+    assert nearest_edits(f, lambda f, probe: f(x), right, seconds=60.0)[0].after == "a = x + x"
+    counts = Counter(judged)
+    wrong = {key: n for key, n in counts.items() if key not in (repr(2 * x), repr(x + x * x))}
+    assert len(wrong) > 20
+    assert set(wrong.values()) == {1}
 
 
 def test_a_change_must_be_right_in_every_batch() -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.wrong_backward import Setting
 from tinygrad_nn import Layer, Solver
 from tinygrad_nn.compare.experiment import Answer, Experiment
+from tinygrad_nn.compare.layers import explain as explain_module
 from tinygrad_nn.compare.layers.explain import State, _deltas, _layer, _with_recovered_delta, explain, shows_in_batch
 from tinygrad_nn.compare.layers.findings import Finding, Option, computed
 from tinygrad_nn.compare.layers.fit import Witness, _multiples, find_wrong_penalty, fit_scale, penalty_alone
@@ -565,6 +566,12 @@ def test_the_best_explanation_of_all_layers_is_the_sum_of_its_parts() -> None:
     assert [(f.layer, f.part, f.kind) for f in state.findings] == [(1, "W", "scale"), (0, "b", "sign")]
     assert not state.has_unknown
     assert len(state.deltas) == 2
+    layers: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        layer = explain_module._layer
+        patch.setattr(explain_module, "_layer", lambda *args: layers.append(args[1]) or layer(*args))
+        assert explain(seen).findings == state.findings
+    assert layers.count(0) < 6  # the dearer ones of the six states of the layer above cannot win
     only = explain(seen, False, [f for f in state.findings if f.layer == 1])
     assert [(f.layer, f.part, f.kind) for f in only.findings] == [
         (1, "W", "scale"),

@@ -21,7 +21,7 @@ from tinygrad_nn.compare.edits.reading import read_source, with_ticks
 from tinygrad_nn.compare.edits.running import Stopped, Ticker, copy_names, copy_value, without_output
 from tinygrad_nn.compare.edits.scope import ATOMS, ITEMS, Scope, can_broadcast, fields_used, is_array, is_integer
 from tinygrad_nn.compare.edits.step import CLOSE, _after, _is_close, _statement
-from tinygrad_nn.compare.edits.trees import constant, expressions_read, statements, with_location
+from tinygrad_nn.compare.edits.trees import Change, constant, expressions_read, statements, with_location
 
 Array = Any
 _counter = itertools.count()
@@ -344,6 +344,37 @@ def test_each_run_of_a_program_begins_with_the_values_as_they_were() -> None:
         early = program(f"def backward(x):\n    {name}\n    return 0 * x\n", np.ones(2))
         assert len(early.before) == 1
         assert early.run(line, False).tolist() == [1, 1]
+
+
+def test_what_is_around_an_edited_line_is_compiled_once() -> None:
+    text = ("def backward(x):\n    y = 0 * x\n    for i in range(3):\n        if i > 1:\n            break\n"
+            "        y = y + x\n        z = [y for f in (lambda: i,)]\n    return y\n")  # fmt: skip
+    p = program(text, np.ones(2))
+    loop: Any = p.source.statements[1]
+    branch, line = loop.body[1:3]
+    jump = branch.body[0]
+    for number, after in ((2, 4), (3, 6)):
+        new = ast.fix_missing_locations(ast.copy_location(statement(f"y = y + {number} * x"), line))
+        change = Change(1.0, loop, "body", 2, new, line)
+        old = change.swap(new)
+        assert p.run(1, True, change).tolist() == [after, after]
+        change.swap(old)
+    (around,) = p.edited_code.around.values()
+    assert around is not None
+    assert p.run(1, True).tolist() == [2, 2]
+    change = Change(1.0, branch, "body", 0, ast.copy_location(ast.Pass(), jump), jump)  # a break runs in its loop only
+    old = change.swap(change.new)
+    assert p.run(1, True, change).tolist() == [3, 3]
+    change.swap(old)
+    nested = program("def backward(x):\n    if 1:\n        def f(a):\n            b = a\n            return b\n"
+                     "        y = f(x)\n    return y\n", np.ones(2))  # fmt: skip
+    inner: Any = nested.source.statements[0].body[0]  # type: ignore[attr-defined]
+    change = Change(1.0, inner.body[0], "value", None, ast.Constant(5), inner.body[0])
+    old = change.swap(change.new)
+    assert nested.edited_code.run(nested.source.statements[0], change, env := {"x": 1}) is None
+    assert env["y"] == 5  # type: ignore[comparison-overlap]
+    assert [*nested.edited_code.around.values()] == [None]
+    change.swap(old)
 
 
 def test_a_program_knows_its_helpers_its_closure_and_the_names_before_each_line() -> None:

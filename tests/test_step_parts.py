@@ -131,6 +131,8 @@ def test_the_statement_of_each_line() -> None:
     }
     assert found == READ
     assert read_statements("x = (") == {}
+    assert read_statements(SOURCE) is read_statements(SOURCE)  # for each trace of a function in it
+    assert read_statements(SOURCE, "a.py")[14].file == "a.py"
 
 
 def test_the_parts_of_a_value_by_their_labels() -> None:

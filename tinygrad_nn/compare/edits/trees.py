@@ -29,7 +29,8 @@ class Change(NamedTuple):
 
     def swap(self, new: Any) -> Any:
         """Put `new` at the place in the tree, and return the node that was there."""
-        with_location(new, self.place)
+        if getattr(new, "lineno", None) is None:
+            with_location(new, self.place)
         if self.position is None:
             old = getattr(self.parent, self.field)
             setattr(self.parent, self.field, new)

@@ -56,12 +56,14 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
     last = len(witnesses[0].case.W) - 1
     states = [State(tuple(None for _ in witnesses), (), 0.0)]
     for k in range(last, -1, -1):
+        kept = KEPT if k else 1
         new_states: list[State] = []
-        for state in states:
+        for state in states:  # the cheapest first; a layer more costs nothing at best
+            if len(new_states) == kept and new_states[-1].cost <= state.cost:
+                break
             new_states += _layer(witnesses, k, state, loss_doubled, only)
-        new_states = new_states or [_with_unknown_delta(witnesses, k, state) for state in states]
-        new_states.sort(key=lambda s: s.cost)
-        states = new_states[:KEPT]
+            new_states = sorted(new_states, key=lambda s: s.cost)[:kept]
+        states = new_states or [_with_unknown_delta(witnesses, k, state) for state in states]
     return states[0]
 
 
@@ -200,14 +202,11 @@ def _deltas(witnesses: Sequence[Witness], k: int, base: list[Array]) -> Iterator
     if all(d is not None for d in user_deltas):
         factors = [fit_scale(witnesses, [d[k] for d in user_deltas if d], base, [0.0] * len(witnesses), k)]
     else:
-        sums = [d.sum(axis=0) for d in base]
+        sums = (d.sum(axis=0) for d in base)  # most do not fit in the first experiment
         factors = [fit_scale(witnesses, [w.case.answer.db[k] for w in witnesses], sums, [0.0] * len(witnesses), k)]
-        data = [d.T @ w.case.into(k) for w, d in zip(witnesses, base, strict=True)]
-        factors.append(
-            fit_scale(
-                witnesses, [w.case.answer.dW[k] for w in witnesses], data, [w.case.penalty(k) for w in witnesses], k
-            )
-        )
+        data = (d.T @ w.case.into(k) for w, d in zip(witnesses, base, strict=True))
+        penalties = (w.case.penalty(k) for w in witnesses)
+        factors.append(fit_scale(witnesses, [w.case.answer.dW[k] for w in witnesses], data, penalties, k))
     names = set()
     for factor in factors:
         if factor is not None and not factor.is_one and factor.name not in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,16 +63,17 @@ def misfit(
 
 
 def fit_scale(
-    witnesses: Sequence[Witness], user_arrays: Sequence[Array], base: Sequence[Array],
-    penalties: Sequence[Array | float], layer: int, floor: Sequence[float] | None = None,
+    witnesses: Sequence[Witness], user_arrays: Sequence[Array], base: Iterable[Array],
+    penalties: Iterable[Array | float], layer: int, floor: Sequence[float] | None = None,
 ) -> Factor | None:  # fmt: skip
     """Find the factor s, of one name in all experiments, with ``user_arrays = s base + penalties``, or return None."""
-    values, facts, zeros = [], [], False
+    values, facts, sizes, zeros = [], [], [], False
     for w, g, p, e, low in zip(witnesses, user_arrays, base, penalties, floor or [0.0] * len(user_arrays), strict=True):
         if g.shape != p.shape or not np.isfinite(g).all() or not np.isfinite(p).all():
             return None
         if np.shape(e) not in ((), p.shape):
             return None
+        sizes.append(p.size)
         square = float((p * p).sum())
         if square == 0 or float(np.abs(p).max()) < EXACT * low:  # zero up to rounding, so any factor would fit
             if misfit(w, g, p + e, None, low) > 1:
@@ -90,7 +91,7 @@ def fit_scale(
     if all(abs(v) < (1e-3 if has_float32 else 1e-7) for v in values):
         return Factor("0", 0.0)
     factor = name_factor(values, facts, 3e-3 if has_float32 else 1e-6)
-    if factor is None or (len(values) == 1 and base[0].size == 1 and "." in factor.name and not factor.others):
+    if factor is None or (len(values) == 1 and sizes[0] == 1 and "." in factor.name and not factor.others):
         return None  # any number is a multiple of any other, so one number alone proves nothing
     return factor
 

@@ -65,7 +65,8 @@ def _explain_array(
     """Return the cheapest explanation of dW, or of db, of layer k by its delta."""
     is_weight = part == "W"
     arrays = [(w.case.answer.dW if is_weight else w.case.answer.db)[k] for w in witnesses]
-    gradient = _Gradient(witnesses, k, part, arrays)
+    right = [(w.case.right.dW if is_weight else w.case.right.db)[k] for w in witnesses]
+    gradient = _Gradient(witnesses, k, part, arrays, [1e-3 * float(np.abs(array).max()) for array in right])
     case = witnesses[0].case
     options: list[Option] = []
     for suspect in allowed_suspects(weight_suspects(case, k) if is_weight else bias_suspects(case, k), k, only):
@@ -90,6 +91,7 @@ class _Gradient(NamedTuple):
     k: int
     part: str
     arrays: list[Array]
+    floor: list[float]  # a thousandth of the right gradient: what is far smaller is zero up to rounding
 
     def wrong_penalties(self, base: list[Array], loss_doubled: bool) -> Iterator[Option]:
         """Yield the options that the rest, beside the right gradient of the loss, is a wrong penalty."""
@@ -108,10 +110,8 @@ class _Gradient(NamedTuple):
 
     def by_suspect(self, suspect: Suspect, base: list[Array], penalties: list[Array | float]) -> Iterator[Option]:
         """Yield the options that it is what a suspect computes, perhaps times a factor or without the penalty."""
-        right = [(w.case.right.dW if self.part == "W" else w.case.right.db)[self.k] for w in self.witnesses]
-        floor = [1e-3 * float(np.abs(array).max()) for array in right]
         has_penalty = any(np.any(e) for e in penalties)
-        factors = [*_fitting_factors(self.witnesses, self.arrays, base, penalties, self.k, floor)]
+        factors = [*_fitting_factors(self.witnesses, self.arrays, base, penalties, self.k, self.floor)]
         if suspect.kind == "transpose" and has_penalty:  # the penalty may be transposed with it
             transposed: list[Array | float] = [w.case.penalty(self.k).T for w in self.witnesses]
             factors += _fitting_factors(self.witnesses, self.arrays, base, transposed, self.k)
@@ -159,7 +159,7 @@ def _fitting_factors(
     layer: int, floor: list[float] | None = None,
 ) -> Any:  # fmt: skip
     """Yield the factors with which an equation fits, each with whether the penalty is added without the factor."""
-    sums = [p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, penalties, strict=True)]
+    sums = (p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, penalties, strict=True))
     has_penalty = any(np.any(e) for e in penalties)
     for bases, extras in ((base, penalties), (sums, [0.0] * len(witnesses))):
         factor = fit_scale(witnesses, user_gradients, bases, extras, layer, floor)

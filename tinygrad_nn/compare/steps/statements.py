@@ -6,7 +6,8 @@ import ast
 import linecache
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ..one_line import on_one_line
@@ -28,22 +29,22 @@ class Statement(NamedTuple):
 
 
 class Statements:
-    """The statements of source files, each file parsed once when it is first needed."""
+    """The statements of source files, each of which is read once when it is first needed."""
 
     def __init__(self) -> None:
-        self.files: dict[str, dict[int, Statement]] = {}
+        self.files: dict[str, Mapping[int, Statement]] = {}
 
     def at(self, file: str, line: int, space: dict[str, Any] | None = None) -> Statement:
         """Return the statement of a line; if the file cannot be parsed, a statement of that line alone."""
         if file not in self.files:
-            statements = read_statements("".join(linecache.getlines(file, space)))
-            self.files[file] = {number: statement._replace(file=file) for number, statement in statements.items()}
+            self.files[file] = read_statements("".join(linecache.getlines(file, space)), file)
         statement = self.files[file].get(line)
         return statement or Statement(line, line, linecache.getline(file, line).strip(), file=file)
 
 
-def read_statements(source: str) -> dict[int, Statement]:
-    """Return the statement of each line of a source; {} if the source cannot be parsed."""
+@lru_cache(maxsize=16)  # a comparison of steps traces the same functions many times
+def read_statements(source: str, file: str = "") -> Mapping[int, Statement]:
+    """Return the statement of each line of the source of a file; {} if the source cannot be parsed."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -60,7 +61,7 @@ def read_statements(source: str) -> dict[int, Statement]:
         if node.col_offset >= ends.get(first, math.inf):  # after the end of a statement that began in a line before
             own_lines[0] = own_lines[0].encode()[node.col_offset :].decode()
         text = own_lines[0].strip() if first == last else on_one_line("\n".join(own_lines))
-        statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node))
+        statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node), file)
         for line in range(first, last + 1):
             present = statements.get(line)
             if present is None or present.line < first:  # of nested statements, the inner one
