@@ -192,7 +192,8 @@ def entropy_backward(p: Array, y: Array) -> Array:
 
 @pytest.mark.parametrize(("p", "factor", "kinds"), [
     ([0.3, 0.5, 0.7], 1, ("convention",)), ([0.3, 1e-2, 0.7], 1, ("convention",)),
-    ([0.3, 1e-4, 0.7], 1, ("wrong_epsilon",)), ([0.3, 1e-9, 0.7], 1, ("wrong_epsilon",)),
+    ([1e-4, 0.5, 1 - 1e-4], 1, ("wrong_epsilon",)), ([1e-9, 0.5, 1 - 1e-5], 1, ("wrong_epsilon",)),
+    ([0.3, 1e-4, 0.7], 1, ("activation_derivative_at_wrong_value",)),  # of one logarithm: that says more
     ([0.3, 1e-2, 0.7], 1 + 1e-5, ("wrong_epsilon",)),
 ])  # fmt: skip
 def test_of_a_function(p: list[float], factor: float, kinds: Any) -> None:
