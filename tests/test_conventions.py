@@ -584,6 +584,7 @@ BELONGS: list[tuple[dict[str, Any], Any, list[Array]]] = [
     ({"x": {"a": G, "b": H}}, {"b": H, "a": G}, [G, H]), ({"p": {"W1": G, "b1": H}}, {"db1": H, "dW1": G}, [G, H]),
     (TWO, (G, H), [G, H]), (TWO, [G, H], [G, H]), (TWO, {"dw": H, "dx": G}, [G, H]),
     (TWO, {"grad_w": H, "grad_x": G}, [G, H]), (TWO, (G, None), [G, 0 * H]), ({"x": G, "y": H}, (G, None), [G]),
+    (TWO, (None, H), [H]), ({"w": H, "x_batch": G, "y": G}, (H, None, None), [H]),  # data need no gradient
     ({"x": [G], "w": H}, ([G], H), [G, H]), ({"x": G, "w": H, "n": 3}, (G, H, None), [G, H]),
     ({"x": G, "w": H, "mode": "same"}, (G, H), [G, H]), ({"x": G, "y": H}, (G,), [G]), ({"x": G, "y": H}, G, [G]),
     (X, (None,), [0 * G]), (X, ([1.0, 2.0],), [G]), (X, (G.astype(int),), [G]), (X, Own(G), [G]), (X, [Own(G)], [G]),
