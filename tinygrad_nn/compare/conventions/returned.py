@@ -196,8 +196,9 @@ class Pairing:
     def _of_argument(self, k: int, value: Any) -> dict[int, Any]:
         """Return the gradients of the arrays of argument `k`, by their index."""
         indices = self.indices.get(k, [])
-        is_label = self.all_inputs.names[k].lower() in LABELS
-        if value is None and (self.allows_missing or is_label or (len(self.indices) > 1 and _is_data(self.all_inputs.names[k]))):
+        name, is_one_of_several = self.all_inputs.names[k], len(self.indices) > 1
+        is_constant = name.lower() in LABELS or (_is_data(name) and is_one_of_several)
+        if value is None and (self.allows_missing or is_constant):
             return {}
         if value is None:
             return {i: np.zeros(np.shape(self.all_inputs.leaves[i])) for i in indices}
