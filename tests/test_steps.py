@@ -905,3 +905,29 @@ def test_a_part_of_a_softmax_is_no_softmax() -> None:
     z = np.random.default_rng(0).normal(size=(3, 4))
     (d,) = compare_steps(*both_of(text), z).diagnoses
     assert "softmax" not in d.text
+
+
+@pytest.mark.parametrize(("first", "plain"), [("x / x", False), ("x / x", True), ("np.log(x)", False)])
+def test_a_loss_that_is_not_finite_has_no_gradient(first: str, plain: bool) -> None:
+    text = f"def forward(x):\n    y = x + 1\n    z = {first}\n    loss = (y * z).sum()\n"
+    text += "    return np.asarray([float(v) for v in z]).sum() + loss\n" if plain else "    return loss\n"
+    text += "def backward(x, y, z):\n    dz = y\n    dy = z\n    dx = dz - dy\n    return dx\n"
+    report = compare_steps(*both_of(text), np.array([0.0, 2.0]))
+    assert (report.ok, report.steps, report.rows, report.kinds) == (False, (), (), ("blind_test",))
+    assert report.first_wrong == f"line 3: z = {first}"
+    assert report.diagnoses[0].text == (
+        "The result of the forward is not finite (NaN or infinity) at these inputs, so there is no gradient and "
+        "nothing to compare. NaN comes from 0/0, log of a negative number, or infinity minus infinity; z is the first "
+        "value with a name that is not finite."
+    )
+
+
+def test_in_a_notebook_a_loss_that_is_not_finite_has_no_gradient() -> None:
+    x = Tensor(np.array([-1.0, 2.0]))
+    with np.errstate(all="ignore"):
+        root = np.sqrt(x)
+        loss = root.sum()
+    droot = np.ones(2)
+    report = compare_steps(locals())
+    assert (np.isnan(float(loss.data)), droot.shape) == (True, (2,))
+    assert (report.kinds, report.first_wrong) == (("blind_test",), "root")

@@ -73,3 +73,9 @@ def overwrite_diagnosis(names: Sequence[str]) -> Diagnosis:
         "later no longer gets the numbers of the forward pass. Make a new array: `a = a * m` instead of `a *= m`.",
         tuple(f"the call changed {name}" for name in names[:4]),
     )  # fmt: skip
+
+
+def no_value_diagnosis(where: str, problem: str, advice: str) -> Diagnosis:
+    """Return the diagnosis that a function has no gradient, since it `problem`: "is not finite at these inputs"."""
+    return Diagnosis("blind_test", where, f"{problem}, so there is no gradient and nothing to compare. NaN comes from "
+                     f"0/0, log of a negative number, or infinity minus infinity; {advice}")  # fmt: skip

@@ -13,7 +13,7 @@ from ...node import recording
 from ...tensor import Tensor, raw
 from ...transforms import new_input
 from ...tree import flatten
-from ..behaviour import UNSTEADY, same_results, unsteady_diagnosis
+from ..behaviour import UNSTEADY, no_value_diagnosis, same_results, unsteady_diagnosis
 from ..budget import Budget
 from ..conventions.code import Code, kept_draws
 from ..conventions.reasons import Reason, disconnected, why_disconnected
@@ -377,7 +377,5 @@ def _no_value(name: str, outs: list[Array]) -> ComparisonReport:
     problem = (
         "returns nothing that is made of floats" if not outs else "is not finite (NaN or infinity) at these inputs"
     )
-    text = (f"The function {problem}, so there is no gradient and nothing to compare. NaN comes from 0/0, log of a "
-            "negative number, or infinity minus infinity; choose inputs inside the domain of the "
-            "function.")  # fmt: skip
-    return ComparisonReport(name, (), (Diagnosis("blind_test", name, text),), name)
+    diagnosis = no_value_diagnosis(name, f"The function {problem}", "choose inputs inside the domain of the function.")
+    return ComparisonReport(name, (), (diagnosis,), name)

@@ -37,7 +37,7 @@ from .matching import Match, candidate_states, choose_state, match
 from .mending import Explained
 from .names import Names, checked_mapping
 from .probes import UserPasses, draw_cotangents
-from .running import Forward, Passes, Version, name_stem, results, run_backward
+from .running import Forward, NotFiniteError, Passes, Version, name_stem, results, run_backward
 from .statements import Statement
 from .step import Step
 from .tracing import Trace, is_own, module_names
@@ -245,6 +245,8 @@ class NumericalPasses:
         f, inputs = called.forward, called.inputs
         self.has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
         self.run = ArrayRun(f, inputs, [to_double(x) for x in leaves])
+        if not self.run.forward.is_finite:
+            raise NotFiniteError(self.run.forward)
         self.user_run = ArrayRun(f, inputs, leaves) if self.has_float32 else self.run
         self.cotangents, self.g = draw_cotangents(called.backward, self.run.forward, called.rng)
         names = [*self.run.forward.versions]
@@ -288,7 +290,10 @@ class NumericalPasses:
 def judged_by_numbers(
     called: UserPasses, leaves: Sequence[Array], reason: Reason
 ) -> tuple[list[Step], Passes, list[str], str]:
-    """Judge each gradient of a backward whose forward runs on arrays only; return steps, passes, notes and method."""
+    """Judge each gradient of a backward whose forward runs on arrays only; return steps, passes, notes and method.
+
+    Raise NotFiniteError if a result of the forward is not finite.
+    """
     passes = NumericalPasses(called, leaves)
     run, has_float32 = passes.run, passes.has_float32
     eps = float(np.finfo(np.float32).eps) if has_float32 else EPS

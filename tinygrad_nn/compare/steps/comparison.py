@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...common.printable import printable
+from ..behaviour import no_value_diagnosis
 from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
@@ -31,7 +32,7 @@ from .namespace import read_namespace
 from .notebook_cells import Cells
 from .probes import Probes, UserPasses, matched, without
 from .referee import Referee, ignore_message
-from .running import Forward, NoGraphError, Passes
+from .running import Forward, NoGraphError, NotFiniteError, Passes
 from .statements import Statement
 from .step import Step
 from .tape import Tape
@@ -101,7 +102,10 @@ def compare_steps(
         try:
             run = called.at(input_arrays)
         except NoGraphError as error:
-            steps, run, notes, method = judged_by_numbers(called, input_arrays, error.reason)
+            try:
+                steps, run, notes, method = judged_by_numbers(called, input_arrays, error.reason)
+            except NotFiniteError as no_loss:
+                return _no_loss(title, no_loss.forward)
             return _report(title, run, _require_gradients(steps, run.graph), notes, method)
         return judge_run(title, run, generator, called)
 
@@ -111,6 +115,8 @@ def judge_run(
     space: Mapping[str, Any] | None = None,
 ) -> ComparisonReport:  # fmt: skip
     """Judge each gradient found in a run with a graph, and return the report."""
+    if not run.graph.is_finite:
+        return _no_loss(title, run.graph)
     matching = _Matching(run, rng, called)
     probes = matching.probes(space)
     judged, checked = matching.judged()
@@ -127,6 +133,17 @@ def judge_run(
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
               f"{checked:,} entries and along a random direction of each value.")  # fmt: skip
     return _report(title, run, steps, matching.notes, method)
+
+
+def _no_loss(title: str, graph: Forward) -> ComparisonReport:
+    """Return the report if a result of the forward is not finite, so that there is no gradient."""
+    values = [(v, name) for name, versions in graph.versions.items() for v in versions]
+    wrong = [(v, name) for v, name in values if not np.isfinite(v.value.data).all()]
+    v, name = min(wrong, key=lambda pair: pair[0].node.index, default=(None, ""))
+    where = f"line {v.statement.line}: {v.statement.text}" if v is not None and v.statement.line else name or title
+    advice = f"{name} is the first value with a name that is not finite." if name else "look for one of these in it."
+    problem = "The result of the forward is not finite (NaN or infinity) at these inputs"
+    return ComparisonReport(title, (), (no_value_diagnosis(where, problem, advice),), where)
 
 
 class _Matching:
