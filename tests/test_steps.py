@@ -931,3 +931,31 @@ def test_in_a_notebook_a_loss_that_is_not_finite_has_no_gradient() -> None:
     report = compare_steps(locals())
     assert (np.isnan(float(loss.data)), droot.shape) == (True, (2,))
     assert (report.kinds, report.first_wrong) == (("blind_test",), "root")
+
+
+SATURATED = """
+def forward(X, Y, W1, b1, W2, b2):
+    A1 = 1 / (1 + np.exp(-(X @ W1 + b1)))
+    A2 = np.tanh(A1 @ W2 + b2)
+    return np.sum((A2 - Y) ** 2) / len(X)
+def backward(X, Y, W2, A1, A2):
+    dA2 = 2 * (A2 - Y) / len(X)
+    dZ2 = dA2 * (1 - A2**2)
+    dW2, db2 = A1.T @ dZ2, dZ2.sum(axis=0)
+    dA1 = dZ2 @ W2.T
+    dZ1 = dA1 * A1 * (1 - A1)
+    dW1, db1 = X.T @ dZ1, dZ1.sum(axis=0)
+    return dW1, db1, dW2, db2
+"""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("edit", "ok"), [(("", ""), True), (("1 - A2**2", "1.001 - A2**2"), False)])
+def test_saturated_units_raise_no_alarm(dtype: Any, edit: tuple[str, str], ok: bool) -> None:
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        shapes = ((30, 4), (30, 3), (4, 20), 20, (20, 3), 3)
+        X, Y, *weights = (rng.normal(size=shape) for shape in shapes)
+        arrays = X + 3, np.sign(Y), *(3 * w for w in weights)
+        report = compare_steps(*both_of(SATURATED.replace(*edit)), tuple(x.astype(dtype) for x in arrays))
+        assert report.ok == ok, str(report)

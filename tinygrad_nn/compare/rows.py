@@ -18,7 +18,7 @@ from .numerical.full_gradients import NumericalGradient
 Array = np.ndarray[Any, Any]
 
 MANY, STANDS_OUT, VISIBLE = 64, 30.0, 3e-4  # number of entries, factor over the usual error, relative error: _outliers
-ROUNDINGS = 4.0  # so many times epsilon is what rounding may make of the largest entry
+ROUNDINGS = 4.0  # an error of fewer epsilons of the largest entry is rounding
 HEAT = 128  # the largest number of rows and columns of a heat map
 
 
@@ -175,9 +175,10 @@ def _outliers(excess: Array, error: Array, graph: Array) -> Array:
 
 
 def _rounding_of_largest(pair: ArrayPair) -> float:
-    """Return what rounding may make of the largest entry: an entry in which such terms cancel has the same error."""
-    graph = pair.graph if pair.graph_in_model_dtype is None else pair.graph_in_model_dtype
-    return ROUNDINGS * float(np.finfo(graph.dtype).eps * np.abs(graph).max(initial=0.0))
+    """Return the rounding error of terms as large as the largest entry, which an entry has in which they cancel."""
+    arrays = [a for a in (pair.graph, pair.manual, pair.graph_in_model_dtype) if a is not None and a.dtype.kind in "fc"]
+    eps = max(float(np.finfo(a.dtype).eps) for a in arrays)
+    return ROUNDINGS * eps * float(np.abs(pair.graph[np.isfinite(pair.graph)]).max(initial=0.0))
 
 
 def _numbers(manual: Array | None, graph: Array, error: Array, wrong_mask: Array) -> dict[str, float]:

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import math
 import sys
+import threading
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -19,8 +20,8 @@ Array = np.ndarray[Any, Any]
 
 TINY = 1e-6  # the largest such constant
 NEGLIGIBLE = 5e-7  # of the largest entry: the largest difference that is taken to come from such a constant
-HARMLESS = 1e-4  # the same if it is known to come from it: it is gone when the constant is smaller
 RAREST = 1e-4  # the smallest probability p for which log(p) and log(p + 1e-12) are taken to have the same derivative
+_CHANGING = threading.RLock()  # one comparison at a time changes constants
 LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "tinygrad_nn"}
 
 
@@ -63,17 +64,20 @@ def effect_of_tiny_constant(difference: float, where: str, tiny: float, is_cause
 
     `is_cause` says that the gradients are right with smaller constants; then it explains a difference of any size.
     """
-    if not 0 < difference <= (math.inf if is_cause else negligible(tiny)):  # NaN is no small difference
+    if not difference > 0:  # NaN is no difference
         return None
-    if difference <= HARMLESS:
+    if difference <= negligible(tiny):
         kind, text = "convention", (
             f"The gradient is right but for the effect of a constant such as {tiny:.0e}, which avoids log(0) or a "
             "division by 0 in one of the two passes. This is not a mistake.")  # fmt: skip
-    else:
+    elif is_cause:
         kind, text = "wrong_epsilon", (
-            f"A constant such as {tiny:.0e} is too large: with a much smaller one, every gradient is right. It avoids "
-            "log(0) or a division by 0, and some of the values that it is added to are as small. Take a smaller "
-            "constant, or an equation that needs none.")  # fmt: skip
+            f"The difference comes from a constant such as {tiny:.0e}: with a much smaller one, every gradient is "
+            "right. If it is there to avoid log(0) or a division by 0, it is too large for these numbers: take a "
+            "smaller one, or an equation that needs none. Otherwise, a term with it is in one of the two passes "
+            "only.")  # fmt: skip
+    else:
+        return None
     return Diagnosis(
         kind, where, text, (f"the largest difference is {difference:.0e} of the largest entry of its array",)
     )
@@ -83,20 +87,17 @@ def effect_of_tiny_constant(difference: float, where: str, tiny: float, is_cause
 def smaller_constants(dtype: Any, *functions: Any) -> Iterator[None]:
     """Inside, functions and the user code that they call have the least normal number in place of tiny constants.
 
-    It does as well as 0, but that 0 can be divided by it.
+    Unlike 0, it keeps 0/0 from becoming NaN. What refuses to be changed stays as it is.
     """
     constant = float(np.finfo(dtype).tiny)
-    changed: list[tuple[Any, str, Any]] = []
-    try:
-        for owner, name, value in _places(functions, set()):
+    with _CHANGING, contextlib.ExitStack() as restoring:
+        for owner, name, value in [*_places(functions, set())]:
             smaller = _smaller(value, constant)
             if smaller is not value:
-                changed.append((owner, name, value))
-                _put(owner, name, smaller)
+                with contextlib.suppress(Exception):  # a class may refuse any change
+                    _put(owner, name, smaller)
+                    restoring.callback(_put, owner, name, value)
         yield
-    finally:
-        for owner, name, value in reversed(changed):
-            _put(owner, name, value)
 
 
 def _put(owner: Any, name: str, value: Any) -> None:
@@ -107,26 +108,33 @@ def _put(owner: Any, name: str, value: Any) -> None:
 
 
 def _smaller(value: Any, constant: float) -> Any:
-    """Return a number, a tuple or list, or code, with `constant` in place of tiny constants; itself if it has none."""
-    if isinstance(value, float):
-        return constant if 0 < value <= TINY else value
+    """Return a number, a flat tuple or list, or code with `constant` in place of tiny ones; itself if it has none."""
+    if _is_tiny(value):
+        return constant
     if isinstance(value, types.CodeType):
-        consts = _smaller(value.co_consts, constant)
-        return value if consts is value.co_consts else value.replace(co_consts=consts)
+        consts = tuple(_smaller(part, constant) for part in value.co_consts)
+        return value if _are_same(consts, value.co_consts) else value.replace(co_consts=consts)
     if type(value) in (tuple, list):
-        parts = [_smaller(part, constant) for part in value]
-        return value if all(a is b for a, b in zip(parts, value, strict=True)) else type(value)(parts)
+        parts = type(value)(constant if _is_tiny(part) else part for part in value)
+        return value if _are_same(parts, value) else parts
     return value
 
 
+def _is_tiny(value: Any) -> bool:
+    return isinstance(value, float) and 0 < value <= TINY
+
+
+def _are_same(parts: Sequence[Any], others: Sequence[Any]) -> bool:
+    return all(a is b for a, b in zip(parts, others, strict=True))
+
+
 def _constants(value: Any) -> Iterator[float]:
-    """Yield the constants in a value: a number, a tuple or list, or code."""
-    if isinstance(value, float):
-        if 0 < value <= TINY:
-            yield float(value)
-    elif isinstance(value, (types.CodeType, tuple, list)):
-        for part in value.co_consts if isinstance(value, types.CodeType) else value:
+    """Yield the tiny constants in a value: a number, a flat tuple or list, or code."""
+    if isinstance(value, types.CodeType):
+        for part in value.co_consts:
             yield from _constants(part)
+    else:
+        yield from (float(v) for v in (value if isinstance(value, (tuple, list)) else (value,)) if _is_tiny(v))
 
 
 def _places(values: Iterable[Any], seen: set[Any]) -> Iterator[tuple[Any, str, Any]]:
@@ -142,18 +150,27 @@ def _places(values: Iterable[Any], seen: set[Any]) -> Iterator[tuple[Any, str, A
 def _parts(f: Any) -> list[tuple[Any, str, Any]]:
     """Return (owner, name, value) for what a function, a class or the class of an object is made of and refers to.
 
-    It is [] if that is no user code. Of what a function closes over, only what can be called is looked at.
+    It is [] if that is no user code, or keeps its results. Of what a function closes over, only what can be called is
+    looked at.
     """
+    if hasattr(f, "cache_info"):  # it would keep results that were computed with another constant
+        return []
     f = inspect.unwrap(getattr(f, "__func__", f))
     f = f if isinstance(f, (type, types.FunctionType)) else type(f)
-    if (getattr(f, "__module__", None) or "").partition(".")[0] in LIBRARIES:
+    if _is_library(getattr(f, "__module__", None) or ""):
         return []
     if isinstance(f, type):
         return [(f, name, value) for name, value in vars(f).items()]
     names = (f.__qualname__.partition(".")[0], *f.__code__.co_names)  # a method refers to the others of its class
     used: list[tuple[Any, str, Any]] = [(f.__globals__, n, f.__globals__[n]) for n in names if n in f.__globals__]
-    modules = [m for *_, m in used if isinstance(m, types.ModuleType) and m.__name__.partition(".")[0] not in LIBRARIES]
+    modules = [m for *_, m in used if isinstance(m, types.ModuleType) and not _is_library(m.__name__)]
     used += [(m, name, getattr(m, name)) for m in modules for name in f.__code__.co_names if hasattr(m, name)]
     used += [(f, name, value) for name, value in closed_over(f).items() if callable(value)]
     used += [(f.__kwdefaults__, name, value) for name, value in (f.__kwdefaults__ or {}).items()]
     return [(f, "__code__", f.__code__), (f, "__defaults__", f.__defaults__), *used]
+
+
+def _is_library(module: str) -> bool:
+    """Tell whether a module is no code of the user, but of Python or of an installed package."""
+    root = module.partition(".")[0]
+    return root in LIBRARIES or "-packages" in (getattr(sys.modules.get(root), "__file__", None) or "")

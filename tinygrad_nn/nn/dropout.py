@@ -89,9 +89,12 @@ Dropout1d = Dropout2d = SpatialDropout  # PyTorch's names, which state the numbe
 
 
 def dropout_mask(rng: np.random.Generator, p: float, shape: tuple[int, ...], x: Any) -> Any:
-    """Return 0 with probability p and otherwise 1 / (1 - p), in a float dtype, drawn for each sample if x is mapped."""
+    """Return 0 with probability p and otherwise 1 / (1 - p), drawn for each sample if x is mapped.
+
+    The mask has the dtype of x, or float64 if x has integers.
+    """
     mask = (draw_for_samples(rng.random, shape, x) >= p) / (1 - p)
-    return mask.astype(x.dtype) if x.dtype.kind == "f" else mask  # integers become floats
+    return mask.astype(x.dtype) if x.dtype.kind in "fc" else mask  # integers become floats
 
 
 def check_share(call: str, p: Any) -> None:

@@ -29,7 +29,7 @@ from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
-from ..tiny_constants import smaller_constants, tiny_constant
+from ..tiny_constants import largest_difference, smaller_constants, tiny_constant
 from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
 from .gradient_data import GradientData
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
@@ -43,6 +43,7 @@ EPS = float(np.finfo(np.float64).eps)
 AROUND = 3  # how many sides of the point each gradient is computed on
 SECONDS = 1.5  # about how long the numerical road may take
 DIRECTIONS = 3
+SAME = 0.1  # of the largest entry: a guard such as 1e-8 changes the right gradient by less
 
 
 def run_graph(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> Run:
@@ -173,7 +174,8 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         probes,
         trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
         tiny=tiny,
-        tiny_is_cause=is_wrong and bool(tiny) and _is_right_with_smaller_constants(comparison),
+        right_in_float64=is_wrong and _is_right_in_float64(comparison, graph),
+        tiny_is_cause=is_wrong and bool(tiny) and _is_right_with_smaller_constants(comparison, graph.grads),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
@@ -190,37 +192,67 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
 
 
 def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides, list[Array]]:
-    """Return the gradients of the graph on several sides of the point, and bounds of the rounding of a right one."""
+    """Return the gradients of the graph on several sides of the point, and bounds of the rounding of a right one.
+
+    The rounding of terms that cancel is looked at only if the user's gradients are not within the other bounds.
+    """
     code = comparison.code
     has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
     eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
     sides = Sides(lambda moved: run_graph(code, moved, comparison.cotangents), comparison.float64_inputs, graph, eps)
     sides.look_around(comparison.rng, AROUND)
-    measured = measured_rounding(
-        lambda cast: (
-            run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
-        ),
-        graph.grads,
-        has_float32,
-    )
-    shaken = shaken_rounding(graph.trace, graph.grads, eps, comparison.rng)
-    return sides, [np.maximum(a, c) + b for a, b, c in zip(sides.rounding(), measured, shaken, strict=True)]
+    rounding = sides.rounding()
+    if not has_float32:
+        measured = measured_rounding(
+            lambda cast: (
+                run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
+            ),
+            graph.grads,
+        )
+        rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
+    if not _are_within(comparison.user_gradients, graph.grads, rounding):
+        shaken = shaken_rounding(graph.trace, graph.grads, eps, comparison.rng)
+        rounding = [np.maximum(a, b) for a, b in zip(rounding, shaken, strict=True)]
+    return sides, rounding
 
 
-def _is_right_with_smaller_constants(comparison: ComparisonInput) -> bool:
-    """Tell whether all gradients are right if constants such as 1e-8 are smaller in both passes."""
+def _is_right_in_float64(comparison: ComparisonInput, graph: Run) -> bool:
+    """Tell whether gradients that were computed in float32 are right if the same numbers are passed in float64."""
+    inputs = [x.astype(np.result_type(x.dtype, np.float64)) for x in comparison.input_arrays]
+    if [x.dtype for x in inputs] == [x.dtype for x in comparison.input_arrays]:
+        return False
+    try:
+        user_gradients = comparison.code.gradients(inputs, comparison.g)
+    except Exception:  # user code may raise anything
+        return False
+    rng = np.random.default_rng(0)
+    again = comparison._replace(input_arrays=inputs, user_gradients=user_gradients, rng=rng)
+    return _are_within(user_gradients, graph.grads, _sides_and_rounding(again, graph)[1])
+
+
+def _are_within(user_gradients: Sequence[Array], grads: Sequence[Array], bounds: Sequence[Array]) -> bool:
+    """Tell whether the user's gradients are the graph's, within some bounds."""
+    return all(m.shape == g.shape and bool((np.abs(m - g) <= bound).all())
+               for m, g, bound in zip(user_gradients, grads, bounds, strict=True))  # fmt: skip
+
+
+def _is_right_with_smaller_constants(comparison: ComparisonInput, right_gradients: Sequence[Array]) -> bool:
+    """Tell whether all gradients are right if constants such as 1e-8 are smaller in both passes.
+
+    The right ones must stay what they are: if they become 0 or very different, the constant was no guard.
+    """
     code = comparison.code
-    comparison = comparison._replace(rng=np.random.default_rng(0))
     try:
         dtype = np.result_type(*comparison.input_arrays)
         with smaller_constants(dtype, code.source, code.backward):
             user_gradients = code.gradients(comparison.input_arrays, comparison.g)
             graph = run_graph(code, comparison.float64_inputs, comparison.cotangents)
+            comparison = comparison._replace(rng=np.random.default_rng(0), user_gradients=user_gradients)
             _, rounding = _sides_and_rounding(comparison, graph)
     except Exception:  # user code may raise anything, such as a division of floats by 0
         return False
-    return all(m.shape == g.shape and (np.abs(m - g) <= n).all()
-               for m, g, n in zip(user_gradients, graph.grads, rounding, strict=True))  # fmt: skip
+    is_same = largest_difference([*zip(graph.grads, right_gradients, strict=True)]) < SAME
+    return is_same and _are_within(user_gradients, graph.grads, rounding)
 
 
 def _differentiate_by_graph(

@@ -162,10 +162,12 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
         return Diagnosis("convention", label, "The gradient is the complex conjugate of the graph's: some libraries "
                          "define it that way (JAX), others as here (PyTorch). Both are right.")  # fmt: skip
     error = np.abs(m - g)
-    if (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and data.wrong_masks[i].mean() > 0.3 and (
-            int(data.wrong_masks[i].sum()) > 3) and has_float32_values(m):
+    seems_rounded = (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and (
+        data.wrong_masks[i].mean() > 0.3 and int(data.wrong_masks[i].sum()) > 3 and has_float32_values(m))
+    if data.right_in_float64 or seems_rounded:
+        why = ("of the same numbers in float64, it is right",) if data.right_in_float64 else ()
         return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
-                         "is not a mistake.", ((f"the largest difference is {error.max():.1e}"),))  # fmt: skip
+                         "is not a mistake.", (f"the largest difference is {error.max():.1e}", *why))  # fmt: skip
     tiny = _effect_of_tiny_constant(data, i)
     if tiny is not None and tiny.harmless:
         return tiny

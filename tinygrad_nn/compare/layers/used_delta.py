@@ -40,7 +40,12 @@ def recover(witness: Witness, k: int) -> Array | None:
 
 
 def recovery_error(case: Experiment, noise: Noise, k: int) -> Array:
-    """Return how far rounding errors of dW and db may move a delta that `recover` finds, in machine epsilons."""
+    """Return how far rounding errors of dW and db may move a delta that `recover` finds, in machine epsilons.
+
+    It is 0 if `recover` finds none.
+    """
+    if recover(Witness(case, noise), k) is None:
+        return np.zeros(case.z[k].shape)
     inverse = np.abs(np.linalg.pinv(_inputs_and_ones(case, k).T))  # (batch, n_in + 1)
     error: Array = inverse @ np.hstack([noise.dW[k], noise.db[k][:, None]]).T
     return error

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...node import Node
+from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS, Run, Sides
 from ..paths import Traced
 from .explain import same_but_ones
@@ -17,6 +18,7 @@ from .tracing import State
 
 Array = np.ndarray[Any, Any]
 
+SINGLE = float(np.finfo(np.float32).eps)
 AROUND = 3  # nearby points at which each gradient is computed again, to measure rounding
 FEW = 4  # most undecided gradients for which other states are tried
 
@@ -134,9 +136,15 @@ def bounds_of(
         return Run([np.asarray(n.out) for n, _ in moved.outs], Traced(moved.outs, moved_nodes, moved.operations), grads)
 
     leaves = [np.asarray(node.out) for node in inputs] + [user_gradients[node] for node in user_nodes]
-    sides = Sides(run, leaves, run(leaves), eps)
+    at_point = run(leaves)
+    sides = Sides(run, leaves, at_point, eps)
     sides.look_around(rng, AROUND)
     rounding = sides.rounding()
+    if eps >= SINGLE:
+        measured = measured_rounding(
+            lambda cast: [cast(g) for g in run([cast(x) for x in leaves]).grads], at_point.grads, in_float32=True
+        )
+        rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
     values, rule_bounds = rounding[: len(nodes)], rounding[len(nodes) :]
 
     def shake(g: Array) -> Array:

@@ -124,13 +124,14 @@ def _neurons(arrays: Sequence[Array], moments: list[int], samples: int) -> dict[
     """Return the outputs of a part for each sample over time."""
     inner = arrays[0].shape[1:]
     each = math.prod(inner)
-    note = ""
-    tables = [array.reshape(samples, each) for array in arrays]
+    note = "absolute values" if arrays[0].dtype.kind == "c" else ""
+    tables = [as_real(array).reshape(samples, each) for array in arrays]
     most = MOST_ROWS * WIDE
     if each > most:
-        tables, note = [table[:, :most] for table in tables], f"the first {most:,} of {each:,}"
+        tables = [table[:, :most] for table in tables]
+        note = f"the first {most:,} of {each:,}" + (f", {note}" if note else "")
         each = most
-    columns = inner[-1] if len(inner) > 1 and 1 < inner[-1] <= MOST_COLUMNS and not note else min(each, WIDE)
+    columns = inner[-1] if len(inner) > 1 and 1 < inner[-1] <= MOST_COLUMNS and each < most else min(each, WIDE)
     word = "neuron" if len(inner) < 2 else "entry"
     found = _packed_tables(tables, moments, -(-each // columns), columns)
     return found | {"shape": shape_text(inner), "samples": samples, "word": word, "note": note}
