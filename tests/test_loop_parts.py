@@ -39,7 +39,7 @@ def body(run: Any, inputs: int, roles: str = "", made: str = "") -> Any:
 
     like = SimpleNamespace(shape=(2,), dtype=FLOAT)
     program = SimpleNamespace(inputs=[like] * inputs)
-    return SimpleNamespace(run=run, program=program, steps=steps if roles else None)
+    return SimpleNamespace(run=steps if roles else run, program=program, at_once=bool(roles))
 
 
 def scan(reverse: bool = False, at_once: bool = False, **more: Any) -> Loop:

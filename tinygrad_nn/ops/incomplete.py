@@ -104,7 +104,7 @@ def gamma_density(a: Array, t: Array) -> Array:
 
 def _gamma_logs(a: Array, u: Array) -> Callable[[int, int], Array]:
     """Return the function n -> n-th derivative in a of the logarithm of the density, given u = ln t."""
-    return cache(lambda n, m: u - digamma(a) if n == 1 else -polygamma(a, order=n - 1))
+    return lambda n, m: u - digamma(a) if n == 1 else -polygamma(a, order=n - 1)
 
 
 def _gamma_slope(a: Array, x: Array, order: int = 1) -> Array:

@@ -37,7 +37,7 @@ from .matching import Match, candidate_states, choose_state, match
 from .mending import Explained
 from .names import Names, checked_mapping
 from .probes import UserPasses, draw_cotangents
-from .running import Forward, NotFiniteError, Passes, Version, name_stem, results, run_backward
+from .running import Forward, Passes, Version, name_stem, results, run_backward
 from .statements import Statement
 from .step import Step
 from .tracing import Trace, is_own, module_names
@@ -63,6 +63,19 @@ class BoundValue(NamedTuple):
     time: int
     value: Array
     is_written: bool
+
+
+class NotFiniteError(ValueError):
+    """Raised if a result of a `forward` is NaN or infinite."""
+
+    def __init__(self, forward: Forward) -> None:
+        super().__init__("The result of the forward is not finite.")
+        self.forward = forward
+
+
+def is_finite(forward: Forward) -> bool:
+    """Tell whether the results of a forward are finite: if not, there are no gradients."""
+    return all(np.isfinite(out.data).all() for out in forward.outs)
 
 
 class ArrayRun:
@@ -245,7 +258,7 @@ class NumericalPasses:
         f, inputs = called.forward, called.inputs
         self.has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
         self.run = ArrayRun(f, inputs, [to_double(x) for x in leaves])
-        if not self.run.forward.is_finite:
+        if not is_finite(self.run.forward):
             raise NotFiniteError(self.run.forward)
         self.user_run = ArrayRun(f, inputs, leaves) if self.has_float32 else self.run
         self.cotangents, self.g = draw_cotangents(called.backward, self.run.forward, called.rng)

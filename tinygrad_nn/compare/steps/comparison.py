@@ -23,7 +23,7 @@ from ..numerical.sides import ULPS
 from ..report import ComparisonReport
 from ..rows import ArrayPair, compare_row
 from ..tiny_constants import negligible, tiny_constant
-from .by_numbers import judged_by_numbers
+from .by_numbers import NotFiniteError, is_finite, judged_by_numbers
 from .explain import blamed_steps, explain_step, is_part_of_sum, same_but_ones
 from .matching import Match
 from .mending import Explained
@@ -32,7 +32,7 @@ from .namespace import read_namespace
 from .notebook_cells import Cells
 from .probes import Probes, UserPasses, matched, without
 from .referee import Referee, ignore_message
-from .running import Forward, NoGraphError, NotFiniteError, Passes
+from .running import Forward, NoGraphError, Passes
 from .statements import Statement
 from .step import Step
 from .tape import Tape
@@ -115,7 +115,7 @@ def judge_run(
     space: Mapping[str, Any] | None = None,
 ) -> ComparisonReport:  # fmt: skip
     """Judge each gradient found in a run with a graph, and return the report."""
-    if not run.graph.is_finite:
+    if not is_finite(run.graph):
         return _no_loss(title, run.graph)
     matching = _Matching(run, rng, called)
     probes = matching.probes(space)

@@ -61,11 +61,6 @@ class Forward(NamedTuple):
     others: Mapping[str, Any] = MappingProxyType({})  # the forward's local names that hold no Tensor: sizes, masks
     codes: frozenset[CodeType] = frozenset()  # the functions that it ran
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether the results are finite: if not, there are no gradients."""
-        return all(np.isfinite(out.data).all() for out in self.outs)
-
     def is_other(self, label: str, value: Any, is_own: bool) -> bool:
         """Tell whether a name holds the same non-Tensor as in the forward, so is no gradient: ``d_k = k.shape[1]``."""
         name, _, key = label.partition("[")
@@ -117,14 +112,6 @@ class NoGraphError(TypeError):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.sentence)
         self.reason = reason
-
-
-class NotFiniteError(ValueError):
-    """Raised if a result of a `forward` is NaN or infinite."""
-
-    def __init__(self, forward: Forward) -> None:
-        super().__init__("The result of the forward is not finite.")
-        self.forward = forward
 
 
 class Passes(NamedTuple):
