@@ -73,9 +73,9 @@ class Kernel:
         if self.draft is not None and self.draft[:2] == (names, threads):
             lines, self.draft = self.draft[2], None
             return lines
-        flat = any(len(value.shape) > AXES for value in names)
+        has_deep = any(len(value.shape) > AXES for value in names)  # else both forms are the same
         with giving_shapes(self.shapes):
-            for self.axes in (AXES, DEEP) if flat else (DEEP,):
+            for self.axes in (AXES, DEEP) if has_deep else (DEEP,):
                 loops = Loops(self.producers, self.stored, self.scratch, names, threads, self.lengths, self.axes)
                 lines = loops.all(self._order(names))
                 if loops.few:
