@@ -6,14 +6,15 @@ import contextlib
 import inspect
 import math
 import sys
-import threading
 import types
 from collections.abc import Iterable, Iterator, Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
 from ..common.closures import closed_over
+from ..common.forks import renewed_after_fork
 from .diagnosis import Diagnosis
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +22,7 @@ Array = np.ndarray[Any, Any]
 TINY = 1e-6  # the largest such constant
 NEGLIGIBLE = 5e-7  # of the largest entry: the largest difference that is taken to come from such a constant
 RAREST = 1e-4  # the smallest probability p for which log(p) and log(p + 1e-12) are taken to have the same derivative
-_CHANGING = threading.RLock()  # one comparison at a time changes constants
+_CHANGING: Any = renewed_after_fork(RLock())  # one comparison at a time changes constants
 LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "tinygrad_nn"}
 
 
