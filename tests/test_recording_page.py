@@ -12,6 +12,7 @@ import pytest
 from tests.tabs import Tabs
 from tinygrad_nn import Layer, Settings, Solver, fit, nn
 from tinygrad_nn.viz import Record
+from tinygrad_nn.viz.training import recording_page
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 
@@ -217,6 +218,8 @@ def test_maps_of_complex_weights_say_that_they_show_absolute_values(tmp_path: Pa
     text = record.page(tmp_path / "page.html").read_text(encoding="utf-8")
     assert '"largest":5.0' in text
     assert '"note":"absolute values"' in text
+    outputs = recording_page._neurons([np.array([[3 + 4j, 0]])], [0], 1)
+    assert (outputs["largest"], outputs["note"]) == (5.0, "absolute values")
 
 
 def test_the_kind_of_output_is_recognized(tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from ... import manual as by_hand
-from ..experiment import Experiment
-from ..numerical.noise import Noise
 from .fit import Witness, misfit
 
 Array = np.ndarray[Any, Any]
@@ -29,7 +27,7 @@ def recover(witness: Witness, k: int) -> Array | None:
     dW, db = case.answer.dW[k], case.answer.db[k]
     if dW.shape != case.W[k].shape or db.shape != case.b[k].shape or not np.isfinite(dW).all():
         return None
-    matrix = _inputs_and_ones(case, k)
+    matrix = np.hstack([case.into(k), np.ones((case.rows, 1))])  # (batch, n_in + 1)
     if case.rows > matrix.shape[1] or np.linalg.cond(matrix) > ILL:
         return None
     values = np.hstack([dW - case.penalty(k), db[:, None]])  # (n_out, n_in + 1)
@@ -37,23 +35,6 @@ def recover(witness: Witness, k: int) -> Array | None:
     if misfit(witness, dW, delta.T @ case.into(k) + case.penalty(k)) > 1:
         return None
     return delta
-
-
-def recovery_error(case: Experiment, noise: Noise, k: int) -> Array:
-    """Return how far rounding errors of dW and db may move a delta that `recover` finds, in machine epsilons.
-
-    It is 0 if `recover` finds none.
-    """
-    if recover(Witness(case, noise), k) is None:
-        return np.zeros(case.z[k].shape)
-    inverse = np.abs(np.linalg.pinv(_inputs_and_ones(case, k).T))  # (batch, n_in + 1)
-    error: Array = inverse @ np.hstack([noise.dW[k], noise.db[k][:, None]]).T
-    return error
-
-
-def _inputs_and_ones(case: Experiment, k: int) -> Array:
-    """Return what delta is multiplied by to give [dW, db], of shape (batch, n_in + 1)."""
-    return np.hstack([case.into(k), np.ones((case.rows, 1))])
 
 
 def stale_mask(
