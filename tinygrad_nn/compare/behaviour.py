@@ -76,6 +76,6 @@ def overwrite_diagnosis(names: Sequence[str]) -> Diagnosis:
 
 
 def no_value_diagnosis(where: str, problem: str, advice: str) -> Diagnosis:
-    """Return the diagnosis that a function has no gradient, since it `problem`: "is not finite at these inputs"."""
+    """Return the diagnosis that there is no gradient: of a problem, such as "The result is not finite", and advice."""
     return Diagnosis("blind_test", where, f"{problem}, so there is no gradient and nothing to compare. NaN comes from "
                      f"0/0, log of a negative number, or infinity minus infinity; {advice}")  # fmt: skip

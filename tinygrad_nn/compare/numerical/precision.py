@@ -17,7 +17,7 @@ EPS = float(np.finfo(np.float64).eps)
 WIDE = float(np.finfo(np.longdouble).eps) < EPS / 100
 SAFETY = 2.0  # factor on the measured error, since another way to compute the same may have a larger one
 SAMPLE = 16.0  # the same factor for an error measured in float32, which is only one sample of the error
-SINGLE = 4.0  # the same factor where the error in float32 itself is asked for
+SAMPLE_OF_OWN = 4.0  # the same factor for an error in float32 that is the one asked for, not scaled to float64
 SHAKES, ULPS = 16, 16.0  # how many times the terms of a walk are moved, each by at most so many epsilons
 MOST = 1e-3  # of the largest entry: a value that differs by more took another branch
 
@@ -39,7 +39,7 @@ def measured_rounding(
         One array of bounds for each array of `float64_arrays`; zeros if the computation runs in no other precision.
     """
     kinds = ((np.longdouble, np.clongdouble, SAFETY),) if WIDE and not in_float32 else ()
-    sample = SINGLE if in_float32 else SAMPLE * EPS / float(np.finfo(np.float32).eps)
+    sample = SAMPLE_OF_OWN if in_float32 else SAMPLE * EPS / float(np.finfo(np.float32).eps)
     for real, complex_, safety in (*kinds, (np.float32, np.complex64, sample)):
         try:
             other_arrays = run(partial(_cast, real, complex_))
