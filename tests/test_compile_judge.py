@@ -1,5 +1,6 @@
 """Parts of the check of a new plan: which operations round, the allowed difference, further trials, and proofs."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -371,3 +372,12 @@ def test_an_empty_array_is_always_there_and_drives_out_nothing() -> None:
     found.write(a)
     found.write(empty)
     assert found.holds(a)
+
+
+def test_a_copied_operation_has_everything_but_its_arguments() -> None:
+    names = [field.name for field in dataclasses.fields(Op)]
+    whole: Any = Op
+    op = whole(*(f"value of {name}" for name in names))
+    new = op.copied(["other"])
+    assert new.args == ["other"]
+    assert all(getattr(new, name) == getattr(op, name) for name in names if name != "args")
