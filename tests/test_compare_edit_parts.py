@@ -125,7 +125,7 @@ def shown(node: Any) -> str:
         ("d = g.prod(0)", "g.prod(0)", "g.prod(1)", "wrong_order"),
         ("d = g.sum(axis=0)", "0", "1", "wrong_axis_sum"),
         ("d = g.sum(keepdims=True)", "True", "False", "wrong_axis_sum"),
-        ("d = f(g, out=h)", "h", "k", "wrong_value"),
+        ("d = f(g, where=h)", "h", "k", "wrong_value"),
         # signs
         ("d = g", "g", "-g", "sign"), ("d = -g", "-g", "g", "sign"), ("d = a + b", "a + b", "a - b", "sign"),
         ("d = a - b", "a - b", "a + b", "sign"), ("d = a - b", "a - b", "b - a", "sign"),
@@ -372,6 +372,9 @@ def test_a_change_for_each_wrong_result() -> None:
     both = sought("def backward(x):\n    h = x * 3\n    a = h\n    b = h + 1\n    return a, b\n",
                   lambda x: 2 * x, lambda x: 2 * x + 1)  # fmt: skip
     assert [(e.after, e.fixes) for e in both] == [("h = x * 2", (0, 1))]
+    (index,) = sought("def backward(x):\n    z = [x, 2 * x, 3 * x]\n    k = len(x)\n    return [z[-k + 1]]\n",
+                      lambda x: (4 - len(x)) * x)  # fmt: skip
+    assert (index.after, index.alternatives) == ("return [z[-k]]", ("line 3: k = len(x) + 1",))  # and not -k + 0
 
 
 def test_equal_numbers_are_judged_once() -> None:

@@ -420,9 +420,18 @@ def lost(f: F, *arrays: Array, name: str, which: int = 0, slot: int | None = Non
     return why_lost(trace, place, slot, uses_of(trace))
 
 
-OVERWRITTEN = ("overwritten_not_accumulated", ("The contribution through this operation is missing: it was overwritten "
-                                               f"or forgotten. {ADDED}"))  # fmt: skip
-STOPPED = "detached", DETACHED
+MISSING = "The contribution through this operation{} is missing: it was overwritten or forgotten. " + ADDED
+OVERWRITTEN, STOPPED = ("overwritten_not_accumulated", MISSING.format("")), ("detached", DETACHED.format(""))
+
+
+def overwritten(to: str) -> tuple[str, str]:
+    return OVERWRITTEN[0], MISSING.format(f" to {to}")
+
+
+def stopped(to: str) -> tuple[str, str]:
+    return STOPPED[0], DETACHED.format(f" to {to}")
+
+
 HALF = "product_rule_half", "A value is multiplied by itself, and one half of the product rule is missing."
 AROUND = ("residual_forgotten", ("The residual branch is forgotten: a sum passes its gradient to both of its "
                                  "terms."))  # fmt: skip
@@ -451,16 +460,18 @@ def constant(what: str, of: str) -> tuple[str, str]:
         (lambda x: x.mean() * 2, [(3,)], "mean", 0, STOPPED), (lambda x: x.mean() + x, [(1,)], "mean", 0, OVERWRITTEN),
         (lambda x: x * x, [(3,)], "multiply", 0, HALF), (lambda x: x * x, [(3,)], "multiply", 1, HALF),
         (lambda x: x * x, [(3,)], "multiply", None, OVERWRITTEN), (lambda x: x @ x, [(3, 3)], "matmul", 0, HALF),
-        (lambda x: x + x, [(3,)], "add", 0, OVERWRITTEN), (lambda x, y: x + x * y, [(3,), (3,)], "add", 0, AROUND),
-        (lambda x, y: x + x * y, [(3,), (3,)], "add", 1, STOPPED),
+        (lambda x: x + x, [(3,)], "add", 0, overwritten("x")), (lambda x, y: x + x * y, [(3,), (3,)], "add", 0, AROUND),
+        (lambda x, y: x + x * y, [(3,), (3,)], "add", 1, stopped("the result of multiply")),
         (lambda x, y: x * y + x, [(3,), (3,)], "add", 1, AROUND),
-        (lambda x: x + np.sin(x), [(3,)], "add", 0, OVERWRITTEN), (lambda x, y: x + y, [(3,), (3,)], "add", 0, STOPPED),
+        (lambda x: x + np.sin(x), [(3,)], "add", 0, overwritten("x")),
+        (lambda x: x + np.sin(x), [(3,)], "add", 1, overwritten("x")),
+        (lambda x, y: x + y, [(3,), (3,)], "add", 0, stopped("x")),
         (lambda x: np.sin(x), [(3,)], "sin", 0, STOPPED), (lambda x: np.sin(x), [(3,)], "sin", None, STOPPED),
         (lambda x: np.exp(np.sin(x)) * x, [(3,)], "exp", 0, OVERWRITTEN),
         (lambda x: np.exp(np.sin(x)) * x, [(3,)], "exp", None, OVERWRITTEN),
         (lambda x, y: np.exp(np.sin(x * y)) + y, [(3,), (3,)], "exp", 0, STOPPED),
         (lambda x, y: x * y + np.sin(x), [(3,), (3,)], "multiply", None, OVERWRITTEN),
-        (lambda x, y: x * y + np.sin(x), [(3,), (3,)], "multiply", 1, STOPPED),
+        (lambda x, y: x * y + np.sin(x), [(3,), (3,)], "multiply", 1, stopped("y")),
     ],
 )  # fmt: skip
 def test_why_a_gradient_does_not_come_through(f: F, shapes: Any, name: str, slot: int | None, said: Any) -> None:

@@ -175,7 +175,10 @@ def test_an_object_that_was_used_before_is_left_unchanged() -> None:
 def test_the_note_tells_what_an_update_inside_the_backward_does(layer: Any, ok: bool, note: str) -> None:
     r = np.random.default_rng(0)
     report = compare_gradients(layer(normal(r, 4, 3), normal(r, 3)), normal(r, 5, 4))
-    assert (report.ok, note in " ".join(report.notes)) == (ok, True), str(report)
+    texts = *report.notes, *(d.text for d in report.diagnoses)
+    assert (report.ok, note in " ".join(texts)) == (ok, True), str(report)
+    assert report.kinds == (() if ok else ("inplace_overwrite",))
+    assert max(row.max_abs for row in report.rows) < 100  # no numbers after a step of a million
 
 
 @pytest.mark.parametrize(("f", "manual"), [(c.logistic_forward, c.logistic_gradients), (c.logistic, None)])

@@ -40,7 +40,7 @@ def look(change: Any = None, rounding: float = 1e-12, single: bool = False) -> G
     mine = [np.asarray(m, np.float32).astype(float) if single else np.asarray(m) for m in mine]
     bads = [np.abs(m - g) > rounding if m.shape == g.shape else np.ones(g.shape, bool)
             for m, g in zip(mine, made.right_gradients, strict=True)]  # fmt: skip
-    inputs: Any = SimpleNamespace(labels=["x", "w", "b"], float_indices=[0, 1, 2])
+    inputs: Any = SimpleNamespace(labels=["x", "w", "b"], float_indices=[0, 1, 2], leaves=[X, W, B])
     return made._replace(
         user_gradients=mine,
         wrong_masks=bads,
@@ -166,6 +166,8 @@ def test_a_penalty_that_the_function_has_not() -> None:
         "missing_penalty",
         ("It is the right gradient minus 3 sign(w), like the gradient of a penalty that is missing or "
          "too small."))  # fmt: skip
+    few = unknown(lambda dx, dw, db: (dx, dw, db - 3 * np.sign(B)), 2)  # three signs agree with anything by chance
+    assert few[0] == "unknown"
     near = 0.25 * W + 1e-6 * RNG.normal(size=W.shape)
     assert unknown(lambda dx, dw, db: (dx, dw + near, db), 1)[0] == "unknown"
     kind, text, _ = unknown(lambda dx, dw, db: (dx, 2 * dw, db), 1)
@@ -213,9 +215,9 @@ def test_factors_in_words() -> None:
     made = look()
     many = Factor("5", 5.0, ("N",))
     assert _factor_text(made, many) == "5 (here the same as N, the number of rows of x)"
-    assert (
-        _factor_text(made._replace(float64_inputs=[B, X, W]), many) == "5 (here the same as N, the number of rows of w)"
-    )
+    for labels, leaves, name in ((["x", "w", "b"], [B, X, W], "w"), (["w", "X"], [W, X], "X")):
+        inputs: Any = SimpleNamespace(labels=labels, leaves=leaves)  # X may be a constant, too
+        assert _factor_text(made._replace(inputs=inputs), many).endswith(f"N, the number of rows of {name})")
     on = _scale_diagnosis(made, "x", Factor("2", 2.0), "e", "tanh")
     assert (on.kind, on.text, on.factor, on.where) == (
         "scale", "The gradient is 2 times the right one from here on.", "2", "x")  # fmt: skip

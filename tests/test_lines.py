@@ -85,6 +85,38 @@ def loss(W: Array, X: Array, y: Array) -> Any:
     return value, dW
 
 
+def distance(X: Array, w: Array, b: Array, y: Array) -> Any:
+    error = X @ w + b - y
+    gradients = {"w": 2 / len(y) * X.T @ error.sum(axis=1, keepdims=True), "b": np.array([2 / len(y) * error.sum()])}
+    return ((X @ w + b)[:, 0] - y) @ ((X @ w + b)[:, 0] - y) / len(y), gradients
+
+
+def clipped(x: Array, w: Array) -> Any:
+    dx, dw = 10 * w * np.cos(x), 10 * np.sin(x)
+    for d in (dx, dw):
+        np.clip(d, -0.5, 0.5, out=d)
+    return 10 * np.sin(x) @ w, dx, dw
+
+
+def cut_off(x: Array, w: Array) -> Any:
+    dw = np.zeros(w.shape, dtype=int)
+    for i in range(len(w)):
+        dw[i] = x[i] ** 2 * w[i]
+    return ((x * w) ** 2).sum() / 2, x * w**2, dw
+
+
+def carried(x: Array, h: Array, w: Array) -> Any:
+    hs = [h]
+    for t in range(len(x)):
+        hs.append(np.tanh(x[t] + w * hs[-1]))
+    dx, dw, dnext = np.zeros_like(x), np.zeros_like(w), np.zeros_like(h)
+    for t in reversed(range(len(x))):
+        dz = (t == len(x) - 1) * np.ones_like(h) * (1 - hs[t + 1] ** 2)
+        dx[t], dnext = dz, dz * w
+        dw += dz * hs[t]
+    return hs[-1].sum(), dx, dnext, dw
+
+
 def said(report: Any) -> str:
     return " ".join(f"{d.text} {' '.join(d.evidence)}" for d in report.diagnoses)
 
@@ -103,6 +135,24 @@ def test_the_line_is_found_however_the_code_is_called(code: Any, inputs: Any, af
     assert not report.ok
     assert after in said(report)
     assert (vars(Tanh)["backward"], vars(Product)["backward"]) == before
+
+
+ONE = R.normal(size=4), R.normal(size=4)
+SEQUENCE = R.normal(size=(3, 4)), *ONE
+
+
+@pytest.mark.parametrize(("code", "inputs", "kind", "change"), [
+    (distance, (R.normal(size=(6, 3)), R.normal(size=(3, 1)), R.normal(size=1), R.normal(size=6)), "wrong_axis",
+     "write error = X @ w + b - y[:, None] instead of "),
+    (clipped, ONE, "edit", "remove np.clip(d, -0.5, 0.5, out=d)."),
+    (cut_off, (9 * ONE[0], 9 * ONE[1]), "edit", "write dw = np.zeros(w.shape) instead of "),
+    (carried, SEQUENCE, "not_carried_back", " + dnext) * (1 - hs[t + 1] ** 2) instead of "),
+])  # fmt: skip
+def test_one_change_of_one_line_is_said_once(code: Any, inputs: Any, kind: str, change: str) -> None:
+    (d,) = compare_gradients(code, inputs).diagnoses
+    assert d.kind == kind
+    assert change in d.text
+    assert "the same would come from" not in " ".join(d.evidence)
 
 
 @pytest.mark.parametrize(("name", "right", "wrong", "kind"), [

@@ -232,8 +232,8 @@ def entropy_backward(p: Array, y: Array) -> Array:
 
 
 @pytest.mark.parametrize(("p", "kinds"), [
-    ([0.3, 0.5, 0.7], ("convention",)), ([0.05, 0.5, 0.7], ("convention",)), ([1e-4, 0.5, 1 - 1e-4], ("wrong_epsilon",)),
-    ([0.3, 1e-4, 0.7], ("wrong_epsilon",)),
+    ([0.3, 0.5, 0.7], ("convention",)), ([0.05, 0.5, 0.7], ("convention",)),
+    ([1e-4, 0.5, 1 - 1e-4], ("wrong_epsilon",)), ([0.3, 1e-4, 0.7], ("wrong_epsilon",)),
 ])  # fmt: skip
 def test_of_a_function(p: list[float], kinds: Any) -> None:
     y = np.array([1.0, 1.0, 0.0])

@@ -13,6 +13,7 @@ import numpy as np
 from ...gradcheck.numerical import is_float
 from ...tensor import Tensor, raw
 from ...tree import flatten
+from ..diagnosis import Diagnosis
 from ..function.calling import Inputs
 from .returned import Pairing
 from .signatures import returned_names
@@ -38,6 +39,7 @@ class Code:
         notes: sentences for the report that say which convention was recognized.
         allows_missing: whether gradients of some of the inputs are enough.
         pairing: which gradient belongs to which input, once that is known.
+        mistakes: diagnoses of mistakes that show in how the code behaves.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Code:
     notes: tuple[str, ...] = ()
     allows_missing: bool = False
     pairing: Pairing | None = None
+    mistakes: tuple[Diagnosis, ...] = ()
 
     def forward(self, leaves: Sequence[Any]) -> Any:
         """Run the forward and return its results in their containers."""

@@ -18,6 +18,7 @@ import numpy as np
 from ...gradcheck.numerical import is_float
 from ...tree import flatten
 from ..behaviour import same_results
+from ..diagnosis import Diagnosis
 from ..function.calling import COTANGENTS, Inputs, inputs_in_order, make_inputs
 from .code import Code, same_draws
 from .returned import LABELS
@@ -39,6 +40,7 @@ RESULTS = ("output", "out", "outputs", "loss", "y", "a", "z")
 RATES = ("learning_rate", "lr", "eta", "alpha", "step_size", "rate")
 OPTIMIZER = re.compile(r"(^|[._])opt(im|imizers?)?(_|$)")  # as in self.opt.m and self.opt_state
 RATE = 2.0**20  # a power of two, so that a step this long and its division lose no digits of the gradient
+USUAL_RATE = 2.0**-4
 DEPTH = 6  # levels of attributes and containers that are searched for arrays
 RETURNED = "returned"  # first key of a path into the dict that the backward returned, not into the object
 
@@ -109,6 +111,9 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
         values = now.with_leaves(leaves)
         return _forward(_copy_with_parameters(obj, candidates, layout, values[count:]), layout, values[:count])
 
+    mistakes = _update_diagnosis(obj, layout, data, takes_cotangents)
+    rate = USUAL_RATE if mistakes else RATE  # the numbers of a training step, not those after a step of a million
+
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         values = now.with_leaves(leaves)
         parameter_arrays = [np.array(x) for x in values[count:]] if () in layout.gradients.values() else values[count:]
@@ -116,12 +121,12 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
         _forward(twin, layout, values[:count])
         before = {label: np.array(_value_at(twin, path)) for label, path in layout.parameters.items()}
         returned = _backward(
-            twin, layout, dict(zip(now.names[:count], values[:count], strict=True)), g, takes_cotangents
+            twin, layout, dict(zip(now.names[:count], values[:count], strict=True)), g, takes_cotangents, rate
         )
         grads = _input_gradients(returned, twin, now.names[:count], data)
         for label, path in layout.gradients.items():
             after = returned[path[1]] if path[:1] == (RETURNED,) else _value_at(twin, path or layout.parameters[label])
-            grads[label] = after if path else (before[label] - after) / RATE
+            grads[label] = after if path else (before[label] - after) / rate
         return grads
 
     places = [p for p in layout.gradients.values() if p]
@@ -135,29 +140,31 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
     note += f"{', '.join(places_text)}." if places_text else (
         "what the backward subtracts, over the learning rate." if layout.parameters else "")  # fmt: skip
     note += f" Only the first of the results is compared, whose gradient {backward} takes." * layout.first_only
-    note += _update_note(obj, layout, data, takes_cotangents)
     if layout.changed:
         note += (f" {backward} changes {', '.join(layout.changed)}, whose gradients it does not tell: store them, such "
                  f"as self.d{layout.changed[0]}, to compare them.")  # fmt: skip
     without_gradient = _without_gradient(candidates, layout)
     note += f" No gradient of {', '.join(without_gradient)} was found after the backward." if without_gradient else ""
     return Code(type(obj).__name__, inputs, run, back, takes_cotangents, getattr(type(obj), forward), notes=(note,),
-                allows_missing=True)  # fmt: skip
+                allows_missing=True, mistakes=mistakes)  # fmt: skip
 
 
-def _update_note(obj: Any, layout: ObjectLayout, data: Inputs, takes_cotangents: bool) -> str:
-    """Return a sentence if what a backward returns depends on its learning rate: it updates too early; else ""."""
+def _update_diagnosis(
+    obj: Any, layout: ObjectLayout, data: Inputs, takes_cotangents: bool
+) -> tuple[Diagnosis, ...]:
+    """Return a diagnosis if what a backward returns depends on its learning rate: it updates too early; else none."""
     if () not in layout.gradients.values():
-        return ""
+        return ()
     returned = []
     for rate in (RATE, 0.0):
         twin, values = copy.deepcopy(obj), data.with_leaves(_leaves(data))
         g = _ones(_forward(twin, layout, values))
         returned.append(_backward(twin, layout, dict(zip(data.names, values, strict=True)), g, takes_cotangents, rate))
     if same_results(*([np.asarray(x) for x in flatten(part)[0] if is_float(x)] for part in returned)):
-        return ""
-    return (f" What {layout.backward} returns depends on its learning rate, so it updates a parameter that it uses "
+        return ()
+    text = (f"What {layout.backward} returns depends on its learning rate, so it updates a parameter that it uses "
             "afterwards. Compute all gradients before the update.")  # fmt: skip
+    return (Diagnosis("inplace_overwrite", ", ".join(n for n, p in layout.gradients.items() if not p), text),)
 
 
 def has_parameters(method: Any, user_inputs: Any) -> bool:

@@ -42,6 +42,8 @@ class Additions:
                 yield 1.2, ast.UnaryOp(ast.Invert(), node)
             return
         yield from self._transposed(node, ndim)
+        if ndim == 1 and inside is not ast.MatMult and self._is_beside_matrix(spot):  # (N,) and (N, 1)
+            yield 1.1, ast.Subscript(node, ast.Tuple([ast.Slice(), ast.Constant(None)], ast.Load()), ast.Load())
         if ndim:
             yield from () if getattr(spot.parent, "attr", "") == "shape" else self._summed(node, ndim)
         yield 1.15, power(node, 2)
@@ -59,6 +61,11 @@ class Additions:
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ndim:
             for p, g in ((node.left, node.right), (node.right, node.left)):
                 yield 1.7, times(p, minus(g, self.sum(node, axis=-1, keepdims=True)))
+
+    def _is_beside_matrix(self, spot: Spot) -> bool:
+        parent = spot.parent
+        return isinstance(parent, ast.BinOp) and np.ndim(
+            self.scope.value(parent.right if spot.field == "left" else parent.left)) == 2  # fmt: skip
 
     def _with_factor(
         self, node: ast.expr, shape: tuple[int, ...], spot: Spot

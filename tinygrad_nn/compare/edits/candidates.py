@@ -57,7 +57,8 @@ class CandidateWriter(Additions):
             if isinstance(spot.node, ast.Starred) or spot.field in ("annotation", "returns"):
                 continue
             for cost, new in self.of(spot):
-                yield from self.change(cost, spot, new)
+                if not isinstance(spot.parent, ast.Expr) or isinstance(new, ast.Call):  # a bare value does nothing
+                    yield from self.change(cost, spot, new)
 
     def of(self, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
         """Yield the expressions that may replace an expression, each with its cost."""
@@ -68,7 +69,8 @@ class CandidateWriter(Additions):
         value = constant(node)
         if value is not None:
             if not (isinstance(spot.parent, ast.UnaryOp) and isinstance(spot.parent.op, ast.USub)):
-                yield from self._number(value)
+                same = 0 if isinstance(getattr(spot.parent, "op", None), (ast.Add, ast.Sub)) else None
+                yield from ((cost, new) for cost, new in self._number(value) if constant(new) != same)
                 if spot.field in ("left", "right", "value"):
                     yield from ((1.3, size) for size in self.sizes())
                 if isinstance(spot.parent, (ast.Assign, ast.AugAssign)):
@@ -84,12 +86,13 @@ class CandidateWriter(Additions):
             return
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             yield from self._in_place_of(node, spot)
-        if is_integer(found):
-            yield 1.2, plus(node, number(1))
-            yield 1.2, minus(node, number(1))
+        if is_integer(found):  # in k + 1, the number is changed, and in -k the whole
+            if not any(constant(getattr(n, "right", None)) for n in (node, spot.parent)) and spot.field != "operand":
+                yield 1.2, plus(node, number(1))
+                yield 1.2, minus(node, number(1))
         elif isinstance(found, range):
             yield 1.2, call(name("reversed"), node)
-        elif is_array(found) or isinstance(found, float):
+        elif (is_array(found) or isinstance(found, float)) and not _dtype(node):
             yield from self.added(node, np.asarray(found), spot)
 
     def _binop(self, node: ast.BinOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
@@ -97,6 +100,8 @@ class CandidateWriter(Additions):
         if not isinstance(node.op, ast.Pow):
             yield 1.0, node.right
         for op in OTHER_OPS.get(type(node.op), ()):
+            if op is ast.Mult and constant(node.right) == 1:  # it is left out instead
+                continue
             cost = 0.98 if {type(node.op), op} == {ast.Add, ast.Sub} else 1.1 if op is not ast.Add else 1.4
             yield cost, binary(node.left, op(), node.right)
         if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult)):
@@ -157,6 +162,8 @@ class CandidateWriter(Additions):
             other = b if text == a else a if text == b else None
             if other and isinstance(function, ast.Attribute) and (about is not function.value or other in REDUCTIONS):
                 yield 1.1, ast.Call(attribute(function.value, other), node.args, node.keywords)
+        if _dtype(node):  # integers, where a gradient is cut off to a whole number
+            yield 0.9, ast.Call(node.func, node.args, [k for k in node.keywords if k not in _dtype(node)])
         if text in REDUCTIONS and about is not node:
             yield 1.0, about
             yield from self._axes(node, about)
@@ -363,3 +370,8 @@ class CandidateWriter(Additions):
             for other, found in vars(self.scope.value(node.value)).items():
                 if other != node.attr and type(found) is type(value):
                     yield 1.1, attribute(node.value, other)
+
+
+def _dtype(node: ast.AST) -> list[ast.keyword]:
+    """Return the argument ``dtype=`` of a call, as a list with at most one item."""
+    return [k for k in getattr(node, "keywords", []) if k.arg == "dtype"]

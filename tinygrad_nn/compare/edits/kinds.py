@@ -35,6 +35,8 @@ def kind_of(source: Source, change: Change, old: Any) -> str:
     if isinstance(old, (ast.Tuple, ast.List)) and isinstance(new, (ast.Tuple, ast.List)):
         return "wrong_order" if sorted(map(ast.dump, old.elts)) == sorted(map(ast.dump, new.elts)) else "wrong_stride"
     if isinstance(old, ast.Call) and isinstance(new, ast.Call) and ast.dump(old.func) == ast.dump(new.func):
+        if len(old.keywords) > len(new.keywords):  # without dtype=int
+            return OTHERS
         return "transpose" if _called_name(old) in ("dot", "matmul", "outer") else "wrong_order"
     return "wrong_derivative" if _wraps(old, new) or _wraps(new, old) else OTHERS
 
@@ -120,7 +122,8 @@ def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
         if _called_name(a) in ("swapaxes", "transpose") and _is_same(_operand(a), b):
             return "transpose"
         if isinstance(a, ast.Subscript) and _is_same(a.value, b):
-            return "flipped_kernel" if "::-1" in ast.unparse(a.slice) else "wrong_index"
+            index = ast.unparse(a.slice)
+            return "flipped_kernel" if "::-1" in index else "wrong_axis" if "None" in index else "wrong_index"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and isinstance(old.op, ast.MatMult):
         return "transpose" if _is_same(old.left, new.right) else ""
     if isinstance(old, ast.Constant) and isinstance(old.value, str):

@@ -45,7 +45,7 @@ def statement_changes(writer: CandidateWriter, parent: Any, field: str, index: i
             sign = {type(node.op), op} == {ast.Add, ast.Sub}  # as short as a minus in the value, and easier to read
             yield change(1.0 if sign else 1.05, ast.AugAssign(node.target, op(), node.value))
     if isinstance(node, (ast.AugAssign, ast.Expr)):
-        yield change(1.2, ast.Pass())
+        yield change(1.2 if isinstance(node, ast.AugAssign) else 1.0, ast.Pass())
     yield from _renamed_everywhere(writer, change)
     if isinstance(target, ast.Subscript) or isinstance(node, ast.AugAssign):
         yield from _followed_by_factor(writer, target, change)
@@ -87,7 +87,7 @@ def _with_slice_calls(index: ast.expr) -> ast.expr:
 def _renamed_everywhere(writer: CandidateWriter, by: Any) -> Iterator[Change]:
     """Yield the statement with a name that it reads more than once replaced in all places."""
     node, scope = writer.place, writer.scope
-    if isinstance(getattr(node, "body", None), list):
+    if isinstance(getattr(node, "body", None), list) or isinstance(node, ast.Expr):
         return
     read = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     for old in dict.fromkeys(n for n in read if read.count(n) > 1):

@@ -161,7 +161,7 @@ def expressions_read(root: ast.AST) -> Iterator[Spot]:
                     yield from expressions_read(node.slice)
                 elif not isinstance(node, ast.Lambda) and not (writes and isinstance(node, ast.Attribute)):
                     yield from expressions_read(node)
-            elif isinstance(node, (ast.keyword, ast.comprehension)):
+            elif isinstance(node, (ast.keyword, ast.comprehension)) and getattr(node, "arg", None) != "out":
                 yield from expressions_read(node)
 
 

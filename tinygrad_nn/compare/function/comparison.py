@@ -102,6 +102,7 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
         result = compare_without_graph(comparison, reason) if graph is None else _compare_with_graph(comparison, graph)
         kept_shapes = {} if code.pairing is None else code.pairing.kept_shapes
         diagnoses = [
+            *(code.mistakes if not all(row.ok for row in result.rows) else ()),
             *_side_effects(
                 comparison, repeated_gradients, changed_labels, is_cotangent_changed, result.right_gradients
             ),

@@ -45,12 +45,16 @@ class GradientData(NamedTuple):
         return self.inputs.labels[self.inputs.float_indices[i]]
 
     @property
-    def with_rows(self) -> int | None:
-        """The first matrix whose rows may be samples, rather no weights, else the first array; no part of another."""
-        arrays = [i for i, x in enumerate(self.float64_inputs) if np.ndim(x) and not {*"[."} & {*self.label(i)}]
-        matrices = [i for i in arrays if np.ndim(self.float64_inputs[i]) > 1]
-        data = [i for i in matrices if not self.label(i).lower().startswith(("w", "b"))]
-        return next(iter((*data, *matrices, *arrays)), None)
+    def samples(self) -> tuple[str, float]:
+        """The name and the length of the first matrix whose rows may be samples, also a constant one.
+
+        Rather no weights, else the first array; no part of another.
+        """
+        shapes = {name: np.shape(x) for name, x in zip(self.inputs.labels, self.inputs.leaves, strict=True)}
+        arrays = [name for name, shape in shapes.items() if shape and not {*"[."} & {*name}]
+        matrices = [name for name in arrays if len(shapes[name]) > 1]
+        data = [name for name in matrices if not name.lower().startswith(("w", "b"))]
+        return next(((name, float(shapes[name][0])) for name in (*data, *matrices, *arrays)), ("", np.nan))
 
     @property
     def has_float32(self) -> bool:
@@ -101,9 +105,7 @@ def fit_factor(
             ):
                 return None
         values.append(s + 1 if is_correction else s)
-        rows = data.with_rows
-        batch = np.nan if rows is None else np.shape(data.float64_inputs[rows])[0]
-        facts.append({"N": float(batch), "n_out": np.nan, "p": 0.0, "lambda": 0.0})
+        facts.append({"N": data.samples[1], "n_out": np.nan, "p": 0.0, "lambda": 0.0})
     tolerance = 3e-3 if data.has_float32 else 1e-6
     if all(abs(v) < tolerance for v in values):
         return Factor("0", 0.0)

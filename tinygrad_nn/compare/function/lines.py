@@ -142,7 +142,7 @@ def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: 
             where = re.sub(r"operation \d+ of \d+", place, d.where)
             new_diagnoses.append(replace(d, where=where, evidence=(*d.evidence, edit.sentence, *alternatives_note)))
     explained = [d for d in new_diagnoses if d.where == edit_diagnosis.where]
-    return [d for d in new_diagnoses if not (explained and d.kind == "unknown" and d.where in labels)]
+    return [d for d in new_diagnoses if not (explained and not d.harmless and d.where in labels)]
 
 
 def _add_line(d: Diagnosis, target: Any, labels: list[str], unexplained: list[Diagnosis]) -> Diagnosis:

@@ -197,7 +197,8 @@ def _unexplained_diagnosis(data: GradientData, i: int, row: Row) -> Diagnosis:
             (f"sign({label})", np.sign(data.float64_inputs[i])),
         ):
             square = float(np.vdot(pattern, pattern))
-            c = float(np.vdot(pattern, m - g)) / square if square and g.size > 1 else 0.0
+            signs = 8 if (np.abs(pattern) <= 1).all() and (pattern % 1 == 0).all() else 1  # few signs agree by chance
+            c = float(np.vdot(pattern, m - g)) / square if square and g.size > signs else 0.0
             if c and np.abs(m - g - c * pattern).max() <= 1e-7 * np.abs(m - g).max():
                 kind, sign, is_ = ("extra_penalty", "plus", "not in the function") if c > 0 else (
                     "missing_penalty", "minus", "missing or too small")  # fmt: skip
@@ -285,7 +286,7 @@ def _evidence(data: GradientData) -> tuple[str, ...]:
 
 def _factor_text(data: GradientData, factor: Factor) -> str:
     """Return the words for a factor, where the number of samples is called the number of rows of the first matrix."""
-    return factor.words.replace("the number of samples", f"the number of rows of {data.label(data.with_rows or 0)}")
+    return factor.words.replace("the number of samples", f"the number of rows of {data.samples[0]}")
 
 
 def _scale_diagnosis(

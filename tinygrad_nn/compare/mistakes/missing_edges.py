@@ -26,7 +26,7 @@ STATISTICS = {
     "vector_norm": "norm", "logsumexp": "logarithm of a sum", "prod": "product", "var_about": "variance",
 }  # fmt: skip
 PASSING = frozenset({"reshape", "sqrt", "add", "broadcast_to", "alias", "power", "reciprocal", "swapaxes", "transpose"})
-DETACHED = "The gradient stops here: nothing is passed back through this operation."
+DETACHED = "The gradient stops here: nothing is passed back{} through this operation."  # {}: to which argument
 ADDED = "The gradient of a value that is used in several places is the sum of their contributions."
 
 
@@ -81,19 +81,25 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
             return ("residual_forgotten", ("The residual branch is forgotten: a sum passes its gradient to both of its "
                                            "terms."))  # fmt: skip
     arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
-    if any(len(uses.get(p, ())) > 1 for p in arrives):
-        return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was overwritten "
-                                               f"or forgotten. {ADDED}")  # fmt: skip
+    to_one = slot is not None and len(parents) > 1
+    for p in arrives:
+        if len(uses.get(p, ())) > 1:
+            return "overwritten_not_accumulated", _missing(p, to_one)
     below = node if slot is None else parents[slot]
     while below is not None:  # follow values that are used once, to one that is used several times
         ps = [p for p in parents_of(below) if p is not None]
         if len(ps) != 1:
             break
         if len(uses.get(ps[0], ())) > 1:
-            return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was "
-                                                   f"overwritten or forgotten. {ADDED}")  # fmt: skip
+            return "overwritten_not_accumulated", _missing(ps[0], to_one)
         below = ps[0]
-    return "detached", DETACHED
+    to = f" to {value_name(arrives[0])}" if to_one and arrives else ""
+    return "detached", DETACHED.format(to)
+
+
+def _missing(source: Node, to_one: bool) -> str:
+    to = f" to {value_name(source)}" if to_one else ""
+    return f"The contribution through this operation{to} is missing: it was overwritten or forgotten. {ADDED}"
 
 
 def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, Node] | None:
