@@ -374,7 +374,10 @@ def test_a_change_for_each_wrong_result() -> None:
     assert [(e.after, e.fixes) for e in both] == [("h = x * 2", (0, 1))]
     (index,) = sought("def backward(x):\n    z = [x, 2 * x, 3 * x]\n    k = len(x)\n    return [z[-k + 1]]\n",
                       lambda x: (4 - len(x)) * x)  # fmt: skip
-    assert (index.after, index.alternatives) == ("return [z[-k]]", ("line 3: k = len(x) + 1",))  # and not -k + 0
+    code = "def backward(x):\n    d = [0 * x] * 2\n    d[0] += x\n    d[1] += 2 * x\n    return d\n"
+    apart = sought(code, lambda x: x, lambda x: 2 * x)[0]  # the list holds one array twice
+    assert apart.after == "d = [0 * x for _ in range(2)]"
+    assert (index.after, index.alternatives) == ("return [z[-k]]", ())  # and not -k + 0 or len(x) + 1
 
 
 def test_equal_numbers_are_judged_once() -> None:
@@ -613,8 +616,7 @@ def test_a_reduction_over_other_axes() -> None:
     plain = [(1.1, "x.mean(axis=0)"), (1.1, "x.max(axis=0)"), (1.0, "x")]
     assert called("x.sum(axis=0)", x=x) == [
         *plain, (1.0, "x.sum()"), (1.1, "x.sum(keepdims=True)"), (1.1, "x.sum(axis=0, keepdims=True)"),
-        *(both for axis in ("1", "-1", "(1,)", "(0,)") for both in
-          ((1.0, f"x.sum(axis={axis})"), (1.1, f"x.sum(axis={axis}, keepdims=True)"))),
+        (1.0, "x.sum(axis=1)"), (1.1, "x.sum(axis=1, keepdims=True)"),  # and not axis=-1 or axis=(1,)
     ]  # fmt: skip
     kept = called("np.max(x, 1, keepdims=True)", x=x)
     assert [text for _, text in kept[:6]] == [
@@ -622,13 +624,14 @@ def test_a_reduction_over_other_axes() -> None:
         "np.max(x, axis=0, keepdims=True)"]  # fmt: skip
     assert (1.1, "np.max(x, axis=1)") in kept
     end = [text for _, text in called("x.sum(axis=-2)", x=x)]
-    assert end.index("x.sum(axis=-1)") < end.index("x.sum(axis=(1,))")
-    assert "x.sum(axis=1)" not in end
+    assert "x.sum(axis=-1)" in end
+    assert not {"x.sum(axis=1)", "x.sum(axis=(1,))"} & {*end}
     masks = [text for _, text in said(writer(m=x)._compare(expression("m > 0"), None))]  # type: ignore[arg-type]
     assert masks == ["m >= 0", "m < 0", "m <= 0", "m"]
     assert (1.0, "np.max(x, axis=1, keepdims=True)") not in kept
     deep = [text for _, text in called("y.sum()", y=np.ones((2, 2, 2)))]
-    assert {f"y.sum(axis={a})" for a in ("(1, 2)", "(0, 2)", "(0, 1)", "(0, 1, 2)", "(-2, -1)", 2, -1)} < {*deep}
+    assert {f"y.sum(axis={a})" for a in ("(1, 2)", "(0, 2)", "(0, 1)", "(0, 1, 2)", "(-2, -1)", 2)} < {*deep}
+    assert "y.sum(axis=-1)" not in deep
     assert len(deep) == len({*deep})
     inner = called("np.sum(a * b, axis=0)")
     assert inner[-2:] == [(1.3, "np.sum(a, axis=0) * b"), (1.3, "a * np.sum(b, axis=0)")]
@@ -713,6 +716,8 @@ def test_an_expression_is_put_into_something_more() -> None:
     plain, g = ast.parse("d = g").body[0], np.ones(2)
     sizes = ["1.23 g / len(g)", "1.41 g * len(g)", "1.43 g / np.sqrt(len(g))"]
     assert wrapped("g", plain, g=g) == [*SUMMED, *of(SLOPES), *of(FACTORS), *sizes, *by("g"), *TERMS]
+    images = wrapped("g", plain, g=np.ones((2, 2, 2, 2)))
+    assert {"1.15 g.transpose(0, 2, 3, 1)", "1.15 g.transpose(0, 3, 1, 2)"} < {*images}  # channels last, and back
     assert wrapped("g", expression("g * h"), "left", g=g) == [*SUMMED, *of(SLOPES), *TERMS]
     assert wrapped("g", expression("g / h"), "left", g=g) == [*SUMMED, *of(SLOPES), *TERMS]
     for text in ("g + h", "g - h"):

@@ -623,10 +623,14 @@ def test_what_a_backward_returns_is_taken_apart(inputs: dict[str, Any], found: A
 def test_gradients_that_belong_to_no_input_are_refused(inputs: dict[str, Any], found: Any, what: str) -> None:
     with pytest.raises(TypeError) as told:
         Pairing(make_inputs(list(inputs), list(inputs.values())), found).gradients(found)
-    assert str(told.value) == (
+    problem, _, advice = str(told.value).partition(" If ")
+    assert problem == (
         f"compare_gradients: manual gave {what}; it needs a gradient for each of {', '.join(inputs)}: a tuple in that "
         "order, or a dict with those names."
     )
+    w = "w needs no gradient, pass lambda {}: f({}), and likewise for the backward."
+    lambdas = {"no gradient of w; it has dx": ("x", "x, w"), "no gradient of w; it has dv": ("x, v", "x, w, v")}
+    assert advice == (w.format(*lambdas[what]) if what in lambdas else "")
 
 
 NONE = "The backward returns no gradient of "

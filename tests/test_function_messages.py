@@ -168,6 +168,11 @@ def test_a_penalty_that_the_function_has_not() -> None:
          "too small."))  # fmt: skip
     few = unknown(lambda dx, dw, db: (dx, dw, db - 3 * np.sign(B)), 2)  # three signs agree with anything by chance
     assert few[0] == "unknown"
+    made = look(lambda dx, dw, db: (dx, dw, db - 3 * np.sign(B)))
+    for step, kind in ((3, "missing_penalty"), (2, "unknown")):
+        *others, db = made.right_gradients
+        probe = [*others, db - step * np.sign(B)], made.trace, made.right_gradients
+        assert _unexplained_diagnosis(made._replace(probes=[probe]), 2, row()).kind == kind
     near = 0.25 * W + 1e-6 * RNG.normal(size=W.shape)
     assert unknown(lambda dx, dw, db: (dx, dw + near, db), 1)[0] == "unknown"
     kind, text, _ = unknown(lambda dx, dw, db: (dx, 2 * dw, db), 1)
@@ -218,6 +223,8 @@ def test_factors_in_words() -> None:
     for labels, leaves, name in ((["x", "w", "b"], [B, X, W], "w"), (["w", "X"], [W, X], "X")):
         inputs: Any = SimpleNamespace(labels=labels, leaves=leaves)  # X may be a constant, too
         assert _factor_text(made._replace(inputs=inputs), many).endswith(f"N, the number of rows of {name})")
+    root = Factor("2.23607", 5**0.5, ("sqrt(N)",))
+    assert _factor_text(made, root) == "2.23607 (here the same as sqrt(N), where N is the number of rows of x)"
     on = _scale_diagnosis(made, "x", Factor("2", 2.0), "e", "tanh")
     assert (on.kind, on.text, on.factor, on.where) == (
         "scale", "The gradient is 2 times the right one from here on.", "2", "x")  # fmt: skip

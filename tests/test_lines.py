@@ -85,6 +85,35 @@ def loss(W: Array, X: Array, y: Array) -> Any:
     return value, dW
 
 
+class Dropout:
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def forward(self, x: Array) -> Array:
+        self.mask = np.random.rand(*x.shape) > self.p  # noqa: NPY002
+        return x * self.mask / (1 - self.p)
+
+    def backward(self, dout: Array) -> Array:
+        return dout * self.mask
+
+
+def tanh_slope(x: Array) -> Any:
+    e = np.exp(2 * x)
+    y = (e - 1) / (e + 1)
+    dx = 1 - y
+    return y.sum(), dx
+
+
+def halved_twice(x: Array, W: Array, V: Array) -> Any:
+    N = len(x)
+    h = np.tanh(x @ W)
+    d = 2 * (h @ V) / N
+    dV = h.T @ d / N
+    dz = d @ V.T * (1 - h**2)
+    dW = x.T @ dz / N
+    return ((h @ V) ** 2).sum() / N, {"x": dz @ W.T, "W": dW, "V": dV}
+
+
 def distance(X: Array, w: Array, b: Array, y: Array) -> Any:
     error = X @ w + b - y
     gradients = {"w": 2 / len(y) * X.T @ error.sum(axis=1, keepdims=True), "b": np.array([2 / len(y) * error.sum()])}
@@ -128,7 +157,10 @@ def said(report: Any) -> str:
      "return dout * (1 - self.out ** 2) instead of "),
     (Product, (R.normal(size=(5, 4)), R.normal(size=(5, 4))), "return d * b, d * a instead of "),
     (loss, (R.normal(size=(4, 3)), R.normal(size=(6, 4)), R.integers(0, 3, 6)), "dW = X.T @ d / N instead of "),
-], ids=["a layer", "a layer of a network", "a function with a context", "a gradient beside the loss"])  # fmt: skip
+    (Dropout(0.3), R.normal(size=(4, 5)), "return dout * self.mask / (1 - self.p) instead of "),
+    (tanh_slope, R.normal(size=4), "dx = 1 - y ** 2 instead of "),
+], ids=["a layer", "a layer of a network", "a function with a context", "a gradient beside the loss", "a dropout",
+        "the shorter of two"])  # fmt: skip
 def test_the_line_is_found_however_the_code_is_called(code: Any, inputs: Any, after: str) -> None:
     before = vars(Tanh)["backward"], vars(Product)["backward"]
     report = compare_gradients(code, inputs)
@@ -152,6 +184,14 @@ def test_one_change_of_one_line_is_said_once(code: Any, inputs: Any, kind: str, 
     (d,) = compare_gradients(code, inputs).diagnoses
     assert d.kind == kind
     assert change in d.text
+    assert "the same would come from" not in " ".join(d.evidence)
+
+
+def test_each_of_the_lines_that_one_factor_comes_from_is_said_and_nothing_that_undoes_it() -> None:
+    (d,) = compare_gradients(halved_twice, tuple(R.normal(size=s) for s in ((6, 4), (4, 5), (5, 3)))).diagnoses
+    assert (d.kind, d.where) == ("scale", "W, V")
+    assert {text.partition(": ")[2].partition(" instead")[0] for text in d.evidence if text.startswith("Line")} == {
+        "write dV = h.T @ d", "write dW = x.T @ dz"}  # fmt: skip
     assert "the same would come from" not in " ".join(d.evidence)
 
 
@@ -235,6 +275,7 @@ def test_a_function_in_a_page_has_a_source(tmp_path: Any) -> None:
         ("y = a * b", 4, "y"), ("    self.y = a * b", 13, "self.y"), ("y += a * b", 5, "y"), ("y **= a", 6, "y"),
         ("y = 2 * a * b", 8, ""), ("return a * b", 7, ""), ("f(a * b)", 2, ""), ("x, y = a * b", 7, "x, y"),
         ("if a == b * c", 8, ""), ("é = a * b", 5, "é"), ("h[0] = a", 7, "h[0]"),
+        ("x = a; y = a * b", 11, "y"),
     ],
 )  # fmt: skip
 def test_the_variable_that_a_whole_expression_is_assigned_to(line: str, left: int, name: str) -> None:

@@ -148,9 +148,15 @@ class Pairing:
             ):
                 all_missing += missing
         if all_missing or not gradients:
+            advice = _GLOBAL if not gradients and any(map(is_gradient_name, keys)) else ""
+            names = self.all_inputs.names
+            if gradients and set(all_missing) < set(names):
+                constants, others = (", ".join(n for n in names if (n in all_missing) is is_) for is_ in (True, False))
+                advice = (f" If {constants} needs no gradient, pass lambda {others}: f({', '.join(names)}), and "
+                          "likewise for the backward.")  # fmt: skip
             raise self._error(f"no gradient of {', '.join(all_missing) or 'any input'}; it has "
                               f"{printable(', '.join(sorted(key or UNNAMED for key in keys))) or 'nothing'}",
-                              _GLOBAL if not gradients and any(map(is_gradient_name, keys)) else "")  # fmt: skip
+                              printable(advice))  # fmt: skip
 
     def _in_order(self, returned: list[Any], owners: list[int]) -> dict[int, Any]:
         for k in owners:  # loss, grads: the gradients of a list of parameters

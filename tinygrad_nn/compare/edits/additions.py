@@ -106,6 +106,8 @@ class Additions:
             yield 1.05, attribute(node, "T")
             yield 1.5, ast.Subscript(node, ast.Tuple([ast.Slice(None, None, number(-1))] * 2, ast.Load()), ast.Load())
         elif ndim > 2:
+            for order in ((0, 2, 3, 1), (0, 3, 1, 2)) if ndim == 4 else ():  # channels last, and back
+                yield 1.15, call(attribute(node, "transpose"), *map(number, order))
             yield 1.1, call(attribute(node, "swapaxes"), number(-1), number(-2))
             tail = [ast.Slice(None, None, number(-1)), ast.Slice(None, None, number(-1))]
             yield 1.5, ast.Subscript(node, ast.Tuple([ast.Constant(...), *tail], ast.Load()), ast.Load())
@@ -151,6 +153,8 @@ class Additions:
         yield 1.25, over(node, other)
         if value.dtype.kind in "iu":
             return
+        if not value.ndim and 0 < value < 1:  # the scale of inverted dropout
+            yield 1.35, over(node, minus(number(1), other))
         yield 1.3, times(node, ast.Compare(other, [ast.Gt()], [number(0)]))
         yield 1.3, times(node, minus(number(1), power(other, 2)))
         yield 1.3, times(times(node, other), minus(number(1), other))

@@ -112,6 +112,9 @@ class CandidateWriter(Additions):
             root = self.np("sqrt", node.right)
             if root is not None:
                 yield 1.2, over(node.left, root)
+        if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.List) and len(node.left.elts) == 1:
+            rounds = ast.comprehension(ast.Name("_", ast.Store()), call(name("range"), node.right), [], 0)
+            yield 0.9, ast.ListComp(node.left.elts[0], [rounds])  # [np.zeros(3)] * 2 holds one array twice
         yield from self._regrouped(node)
         if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mult):
             for g, p in ((node.left.left, node.left.right), (node.left.right, node.left.left)):
@@ -207,8 +210,9 @@ class CandidateWriter(Additions):
         was = next((k.value for k in node.keywords if k.arg == "axis"), args[0] if args else None)
         kept = any(k.arg == "keepdims" for k in node.keywords)
         one = range(-ndim, 0) if was is not None and ast.unparse(was).startswith("-") else range(ndim)  # as in the code
-        every: list[Any] = [None, *one, -1, *(tuple(a for a in range(ndim) if a != b) for b in range(ndim))]
+        every: list[Any] = [None, *one, *([] if is_array(array) else [-1])]
         if ndim > 2:
+            every += [tuple(a for a in range(ndim) if a != b) for b in range(ndim)]
             every += [tuple(range(k, ndim)) for k in range(ndim - 1)] + [(0, 1), (-2, -1)]
         for axis in dict.fromkeys(every if ndim else []):
             for keep in (kept, not kept):

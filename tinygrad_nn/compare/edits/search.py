@@ -256,11 +256,14 @@ def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]
     texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
     described = [(cost, (line_of(change), *after_and_before(s, change)), (s, change, fixes))
                  for cost, s, change, fixes in best]  # fmt: skip
-    for _cost, key, edit in sorted(described, key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0])):
+    described.sort(key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0], len(g[1][1])))
+    for _cost, key, edit in described:
         texts.setdefault(key, edit)
     (line, after, before), (source, change, fixes) = next(iter(texts.items()))
     lacks = _lacking(source, change)
     texts = {key: edit for key, edit in texts.items() if set(_lacking(*edit[:2])) <= set(lacks)}
+    if after and len(after) < len(before):  # what is too much is left out, not undone by more
+        texts = {key: edit for key, edit in texts.items() if len(key[1]) <= len(key[2])}
     others = [f"line {k[0]}: {k[1] or 'without ' + k[2]}" for k in [*texts][1 : 1 + MOST]]
     place_text = f"Line {line}{'' if source is main else _helper_text(source, main)}"
     sentence = f"{place_text}: write {after} instead of {before}." if after else (

@@ -97,16 +97,23 @@ def with_source_lines(
                 names=labels,
             )
         edits += [e for e in new_edits if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
+    named = {label for d in bad for label in _labels(d)}
+    joint = {d.where for d in bad if not _labels(d) <= set(labels)}
+    rest = [e for e in edits if not {labels[i] for i in e.fixes} & named]  # of inputs without a diagnosis of their own
     for edit in edits:
         edit_labels = [labels[i] for i in edit.fixes]
-        diagnoses = _add_edit(
-            diagnoses, edit, edit_labels, {d.where for d in bad} - set(labels) if len(edits) == 1 else set()
-        )
+        is_joint = len(edits) == 1 or (rest == [edit] and len(joint) == 1)
+        diagnoses = _add_edit(diagnoses, edit, edit_labels, joint if is_joint else set())
     explained = {labels[i] for edit in edits for i in edit.fixes}
     if not backwards:
         return diagnoses
     unexplained = [d for d in diagnoses if not d.harmless and d.where in labels and d.where not in explained]
     return [_add_line(d, backwards[0].target, labels, unexplained) if d in unexplained else d for d in diagnoses]
+
+
+def _labels(d: Diagnosis) -> set[str]:
+    """Return the inputs that a diagnosis is about, if its place is a list of them."""
+    return set(d.where.split(", "))
 
 
 def _limit(right: Array, error: Any, ignored: Any) -> Any:
@@ -130,7 +137,7 @@ def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: 
     text = f"{edit.sentence} With this change, the gradient of {names} is right, here and at other random inputs."
     edit_diagnosis = Diagnosis(edit.kind, f"{names}, {place}", text, alternatives_note, alternatives=edit.kinds)
     for d in diagnoses:
-        if d.harmless or d.where not in (*labels, *joint):
+        if d.harmless or not (d.where in joint or d.where in labels or set(labels) <= _labels(d)):
             new_diagnoses.append(d)
         elif d.kind == "unknown":
             new_diagnoses.append(

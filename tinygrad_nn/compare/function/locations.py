@@ -84,7 +84,7 @@ def _target(line: str, start_column: int, end_column: int) -> str:
     after = line.encode()[end_column:].decode(errors="replace").strip()
     if not before.endswith("=") or (after and after[0] not in "#;"):
         return ""
-    name = before.rstrip("=").rstrip("+-*/@ ").strip()
+    name = before.rstrip("=").rstrip("+-*/@ ").rpartition(";")[2].strip()
     try:
         ast.parse(name)
     except SyntaxError:

@@ -192,14 +192,14 @@ def _unexplained_diagnosis(data: GradientData, i: int, row: Row) -> Diagnosis:
     if tiny is not None:
         return tiny
     if m.dtype.kind == "f":
-        for pattern_text, pattern in (
-            (label, data.float64_inputs[i]),
-            (f"sign({label})", np.sign(data.float64_inputs[i])),
-        ):
-            square = float(np.vdot(pattern, pattern))
-            signs = 8 if (np.abs(pattern) <= 1).all() and (pattern % 1 == 0).all() else 1  # few signs agree by chance
-            c = float(np.vdot(pattern, m - g)) / square if square and g.size > signs else 0.0
-            if c and np.abs(m - g - c * pattern).max() <= 1e-7 * np.abs(m - g).max():
+        points = [(m, g, data.float64_inputs[i])]
+        points += [(mine[i], right[i], trace.inputs[i].out) for mine, trace, right in data.probes]
+        for pattern_text, pattern in ((label, lambda x: x), (f"sign({label})", np.sign)):
+            first = pattern(points[0][2])
+            square = float(np.vdot(first, first))
+            enough = 1 if len(points) > 1 or pattern is not np.sign else 8  # a few signs agree with anything by chance
+            c = float(np.vdot(first, m - g)) / square if square and g.size > enough else 0.0
+            if c and all(np.abs(m - g - c * pattern(x)).max() <= 1e-7 * np.abs(m - g).max() for m, g, x in points):
                 kind, sign, is_ = ("extra_penalty", "plus", "not in the function") if c > 0 else (
                     "missing_penalty", "minus", "missing or too small")  # fmt: skip
                 text = (
@@ -286,7 +286,9 @@ def _evidence(data: GradientData) -> tuple[str, ...]:
 
 def _factor_text(data: GradientData, factor: Factor) -> str:
     """Return the words for a factor, where the number of samples is called the number of rows of the first matrix."""
-    return factor.words.replace("the number of samples", f"the number of rows of {data.samples[0]}")
+    words = factor.words.replace("the number of samples", meaning := f"the number of rows of {data.samples[0]}")
+    is_explained = meaning in words or "N" not in factor.name + "".join(factor.others)
+    return words if is_explained else f"{words.removesuffix(')')}, where N is {meaning})"
 
 
 def _scale_diagnosis(
