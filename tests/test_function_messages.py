@@ -173,6 +173,8 @@ def test_a_penalty_that_the_function_has_not() -> None:
         *others, db = made.right_gradients
         probe = [*others, db - step * np.sign(B)], made.trace, made.right_gradients
         assert _unexplained_diagnosis(made._replace(probes=[probe]), 2, row()).kind == kind
+    some = [np.ones(2)] * 3, made.trace, [np.zeros(2)] * 3  # a probe where some entries are known only
+    assert _unexplained_diagnosis(made._replace(probes=[some]), 2, row()).kind == "unknown"
     near = 0.25 * W + 1e-6 * RNG.normal(size=W.shape)
     assert unknown(lambda dx, dw, db: (dx, dw + near, db), 1)[0] == "unknown"
     kind, text, _ = unknown(lambda dx, dw, db: (dx, 2 * dw, db), 1)

@@ -256,7 +256,8 @@ def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]
     texts: dict[tuple[int, str, str], tuple[Source, Change, frozenset[int]]] = {}
     described = [(cost, (line_of(change), *after_and_before(s, change)), (s, change, fixes))
                  for cost, s, change, fixes in best]  # fmt: skip
-    described.sort(key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0], len(g[1][1])))
+    described.sort(key=lambda g: (round(g[0], 1), len(g[1][1]) - len(g[1][2]), g[0],
+                                  g[1][1].startswith("return"), len(g[1][1])))  # fmt: skip
     for _cost, key, edit in described:
         texts.setdefault(key, edit)
     (line, after, before), (source, change, fixes) = next(iter(texts.items()))

@@ -193,7 +193,8 @@ def _unexplained_diagnosis(data: GradientData, i: int, row: Row) -> Diagnosis:
         return tiny
     if m.dtype.kind == "f":
         points = [(m, g, data.float64_inputs[i])]
-        points += [(mine[i], right[i], trace.inputs[i].out) for mine, trace, right in data.probes]
+        points += [(mine[i], right[i], trace.inputs[i].out) for mine, trace, right in data.probes
+                   if mine[i].shape == np.shape(trace.inputs[i].out)]  # else only some entries are known
         for pattern_text, pattern in ((label, lambda x: x), (f"sign({label})", np.sign)):
             first = pattern(points[0][2])
             square = float(np.vdot(first, first))
