@@ -390,7 +390,7 @@ def behind(
 def place_of(match: Match, state: State) -> Place:
     """Return where a gradient is assigned."""
     statement = state.statement
-    return Place(state.label or match.gradient.name, statement.file, statement.line, statement.end, state.visit)
+    return Place(state.label or match.gradient.name, statement.file, statement.line, state.visit)
 
 
 def _reshaped(right: Array, gradient: Array) -> Array:
