@@ -19,7 +19,6 @@ from .error_origin import ErrorOrigin, error_origins, operations_text
 from .gradient_data import GradientData, equal_to_rounding, fit_factor, unsummed_gradients
 from .locations import describe_operation
 from .mutants import Mutant
-from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_composed_functions
 
 SINGLE = float(np.finfo(np.float32).eps)
@@ -257,7 +256,7 @@ def _cost_and_diagnosis(data: GradientData, match: Match, wrong: Sequence[int]) 
     node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
     label = describe_operation(data.trace, mutant.place, mutant.times)
-    if isinstance(mutant, Mutant) and mutant.times == len(mutant.parts) > 1:
+    if mutant.times == len(mutant.parts) > 1:
         inputs = [data.trace.inputs[i] for i in wrong]
         places = [p for p, _ in mutant.parts if any(is_computed_from(data.trace.operations[p], x) for x in inputs)]
         lines = operations_text(data.trace, places or [mutant.place])
@@ -300,7 +299,7 @@ def _scale_diagnosis(
     return Diagnosis("scale", label, text, _evidence(data), equation, name, factor.name)
 
 
-def _lost_gradient_diagnosis(data: GradientData, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
+def _lost_gradient_diagnosis(data: GradientData, mutant: Mutant, label: str, equation: str) -> Diagnosis:
     """Return the diagnosis of a gradient that is lost at an operation: that of a penalty, or one of several terms."""
     node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
