@@ -77,9 +77,8 @@ class Program:
         """Return the names that a source takes from outside, with copies of their values, and the names of NumPy."""
         if id(source) not in self.names:
             self.names[id(source)] = names_in(source.tree)
-        numpy = {name: value for name, value in source.function.__globals__.items() if value is np}
         outside = referenced(self.names[id(source)], source.function)
-        return {**numpy, **{name: copy_value(value, memo) for name, value in outside}}
+        return {**source.numpy, **{name: copy_value(value, memo) for name, value in outside}}
 
     def function(self, extra: Mapping[str, Any] | None = None) -> Any:
         """Return the function compiled from the present tree, wrapped so that it is called like the user's own."""

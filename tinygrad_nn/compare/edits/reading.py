@@ -14,6 +14,8 @@ from functools import lru_cache
 from tokenize import TokenError
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...common.closures import closed_over
 from ..one_line import on_one_line
 from .running import MARK, copy_value
@@ -62,6 +64,11 @@ class Source(NamedTuple):
         rows = [row.encode() for row in self.lines[place.lineno - 1 : place.end_lineno]]
         end = sum(map(len, rows[:-1])) + place.end_col_offset
         return on_one_line(b"".join(rows)[place.col_offset : end].decode())
+
+    @property
+    def numpy(self) -> dict[str, Any]:
+        """NumPy by the names that it has in the module of the function."""
+        return {name: value for name, value in self.function.__globals__.items() if value is np}
 
     @property
     def statements(self) -> list[ast.stmt]:

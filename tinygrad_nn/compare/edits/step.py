@@ -248,8 +248,7 @@ class _StepSearch:
         return [(stmt, blocks) for stmt, blocks in starts if blocks]
 
     def _names(self, names: Mapping[str, Any], probe: int) -> dict[str, Any]:
-        numpy = {name: value for name, value in self.owner.function.__globals__.items() if value is np}
-        return {"__builtins__": builtins, **numpy, **self.values(probe), **names, TICK: self.ticker}
+        return {"__builtins__": builtins, **self.owner.numpy, **self.values(probe), **names, TICK: self.ticker}
 
     def _changes(self, source: Source, stmt: ast.stmt, names: Mapping[str, Any]) -> list[Change]:
         """Return the edits of a statement that sees some names in the first batch."""

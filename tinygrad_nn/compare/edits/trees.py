@@ -123,6 +123,12 @@ def literal(value: Any) -> ast.expr:
     return number(value)
 
 
+def called_name(node: Any) -> str:
+    """Return the name of the function or method that a call calls; "" for another node."""
+    function = getattr(node, "func", None)
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
 def constant(node: Any) -> Any:
     """Return the number that a node stands for, also ``-1``; None if it is no number."""
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ...primitive import sum_to
+from ..conventions.returned import differ_by_ones_in_front
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
 from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
@@ -96,9 +96,7 @@ def only_shape_diagnosis(label: str, user_shape: tuple[int, ...], shape: tuple[i
     Then x - dx still has the shape of x, up to these axes; with any other shape an update of x would be wrong.
     """
     text = f"The numbers are right, but the shape is {user_shape} and should be {shape}: "
-    if user_shape[len(user_shape) - len(shape) :] == shape and math.prod(user_shape) == math.prod(shape):
-        return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
-    if shape[len(shape) - len(user_shape) :] == user_shape and math.prod(user_shape) == math.prod(shape):
+    if differ_by_ones_in_front(user_shape, shape):
         return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
     text += "it does not have the shape of the input, so an update with it would fail or broadcast. "
     return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or use keepdims=True in the sum.")

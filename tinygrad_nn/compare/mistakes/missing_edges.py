@@ -138,30 +138,23 @@ def _is_soon_broadcast(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) 
 
 def _has_other_inputs(graph: Traced, node: Node, leaf: Node) -> bool:
     """Tell whether a value was computed from `leaf` and from inputs of the graph, as by a layer with weights."""
-    stack, seen = [node], {node, leaf}
-    while stack:
-        n = stack.pop()
-        if n in graph.inputs:
-            return True
-        for p in parents_of(n):
-            if p is not None and p not in seen:
-                seen.add(p)
-                stack.append(p)
-    return False
+    return any(n in graph.inputs for n in _computed_from(node, {leaf}))
 
 
 def is_computed_from(node: Node, leaf: Node) -> bool:
     """Tell whether a value was computed from `leaf`."""
-    stack, seen = [node], {node}
+    return any(n is leaf for n in _computed_from(node, set(), leaf.index))
+
+
+def _computed_from(node: Node, seen: set[Node], oldest: int = -1) -> Iterator[Node]:
+    """Yield a value, and those from index `oldest` on from which it was computed, not through those in `seen`."""
+    stack = [node]
     while stack:
         n = stack.pop()
-        if n is leaf:
-            return True
-        for p in parents_of(n):
-            if p is not None and p not in seen and p.index >= leaf.index:
-                seen.add(p)
-                stack.append(p)
-    return False
+        yield n
+        fresh = {p for p in parents_of(n) if p is not None and p not in seen and p.index >= oldest}
+        seen |= fresh
+        stack += fresh
 
 
 def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[str, str, list[Edge], float]]:
