@@ -850,7 +850,7 @@ def test_how_near_a_norm_needs_to_be() -> None:
     def found(eps: Any, off: float = 0.0) -> list[tuple[Any, float]]:
         out = (x - mean) / np.sqrt(var + eps)
         out[0, 1] += off * np.abs(out).max()
-        return [(options["axis"], options["eps"]) for _, options, _ in _norms(x, out)]
+        return [(options["axis"], options["eps"]) for _, options in _norms(x, out)]
 
     assert found(0.125) == [((1,), 0.125)]
     assert found(0.125, 0.9e-9) == [((1,), 0.125)]
