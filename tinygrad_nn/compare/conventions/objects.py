@@ -426,8 +426,7 @@ def _gradient_path(twin: Any, path: Path) -> Path | None:
                 inside = dict(_parts(part))
                 tried += [(*above[:-1], k, n) for n in names if n in inside]
     for place in tried:
-        value = _value_at(twin, place)
-        if value is not None and is_float(value) and place != path:
+        if is_float(_value_at(twin, place)) and place != path:
             return place
     return None
 

@@ -215,9 +215,7 @@ class Nest:
                 blocks.append((body[first : max(stop, index) + 1], carried))
             else:
                 blocks.append((body[first:index], carried))
-                inside = {name for stmt in ast.walk(body[index]) if isinstance(stmt, ast.stmt)
-                          for name in names_of(stmt)[0]}  # fmt: skip
-                carried = {name for stmt in body[first:index] for name in _stored(stmt)} - inside
+                carried = {name for stmt in body[first:index] for name in _stored(stmt)} - _stored(body[index])
             first = 0
         return blocks
 

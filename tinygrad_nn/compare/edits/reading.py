@@ -210,14 +210,8 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
     else:
         new_function = copy.deepcopy(node)
     new_function.decorator_list, new_function.returns = [], None
-    for arg in (
-        *new_function.args.posonlyargs,
-        *new_function.args.args,
-        *new_function.args.kwonlyargs,
-        new_function.args.vararg,
-        new_function.args.kwarg,
-    ):
-        if arg is not None:
+    for arg in ast.walk(new_function.args):
+        if isinstance(arg, ast.arg):
             arg.annotation = None
     # defaults were evaluated when the user's function was defined; `compile_tree` sets them
     nothing = ast.copy_location(ast.Constant(None), node)

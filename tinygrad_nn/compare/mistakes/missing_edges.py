@@ -17,7 +17,6 @@ from .mistake import (
     begin_sentence,
     differentiated_arguments,
     finds,
-    no_gradients,
     value_name,
 )
 
@@ -40,11 +39,9 @@ def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
     return uses
 
 
-def cut(slot: int | None, kind: str = "", text: str = "") -> Mistake:
+def cut(slot: int | None) -> Mistake:
     """Return the mistake that the gradient of one argument, or of all, is lost, or multiplied by any factor."""
-    if slot is None:
-        return Mistake(kind or "scale", text, no_gradients, None, True)
-    return Mistake(kind or "scale", text, lambda s: None, slot, True)
+    return Mistake("scale", "", lambda s: [None] * len(s.slots) if slot is None else None, slot, linear=True)
 
 
 @finds()
