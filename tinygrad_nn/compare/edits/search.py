@@ -76,24 +76,6 @@ Call = Callable[[Callable[..., Any], int], Any]
 AreRight = Callable[[Any, int], Sequence[bool]]
 
 
-def nearest_edit(backward: Callable[..., Any], call: Call, are_right: AreRight, **options: Any) -> Edit | None:
-    """Return the smallest edit of a backward that makes the most of its wrong results right, or None.
-
-    The arguments are those of `nearest_edits`.
-
-    Example:
-        >>> import numpy as np
-        >>> x = [np.arange(3.0), np.ones(2)]
-        >>> found = nearest_edit(
-        ...     lambda x: 3 * x,  # a lambda in a doctest has a source as well
-        ...     call=lambda f, k: f(x[k]), are_right=lambda dx, k: [np.allclose(dx, 2 * x[k])], probes=2)
-        >>> found.after
-        '2 * x'
-    """
-    edits = nearest_edits(backward, call, are_right, **options)
-    return edits[0] if edits else None
-
-
 def nearest_edits(
     backward: Callable[..., Any], call: Call, are_right: AreRight, *, probes: int = 1, lines: Collection[int] = (),
     values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), judges_more: bool = False,
@@ -119,6 +101,14 @@ def nearest_edits(
 
     Returns:
         Edits that mend some results in every batch and keep right results right; the one that mends most comes first.
+
+    Example:
+        >>> x = [np.arange(3.0), np.ones(2)]
+        >>> (found,) = nearest_edits(
+        ...     lambda x: 3 * x,  # a lambda in a doctest has a source as well
+        ...     call=lambda f, k: f(x[k]), are_right=lambda dx, k: [np.allclose(dx, 2 * x[k])], probes=2)
+        >>> found.after
+        '2 * x'
     """
     try:
         source = read_source(backward)
