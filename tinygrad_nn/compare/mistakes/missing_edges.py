@@ -77,20 +77,13 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
         if apart and is_computed_from(other, own) and _has_other_inputs(graph, other, own):
             return ("residual_forgotten", ("The residual branch is forgotten: a sum passes its gradient to both of its "
                                            "terms."))  # fmt: skip
-    arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
-    if any(len(uses.get(p, ())) > 1 for p in arrives):
-        return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was overwritten "
-                                               f"or forgotten. {ADDED}")  # fmt: skip
-    below = node if slot is None else parents[slot]
-    while below is not None:  # follow values that are used once, to one that is used several times
-        ps = [p for p in parents_of(below) if p is not None]
-        if len(ps) != 1:
-            break
-        if len(uses.get(ps[0], ())) > 1:
-            return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was "
-                                                   f"overwritten or forgotten. {ADDED}")  # fmt: skip
-        below = ps[0]
-    return "detached", DETACHED
+    lost = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
+    while not any(len(uses.get(p, ())) > 1 for p in lost):  # values that are used once are passed
+        lost = [p for p in parents_of(lost[0]) if p is not None] if len(lost) == 1 else []
+        if len(lost) != 1:
+            return "detached", DETACHED
+    return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was overwritten or "
+                                           f"forgotten. {ADDED}")  # fmt: skip
 
 
 def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, Node] | None:
