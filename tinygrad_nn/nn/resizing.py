@@ -100,7 +100,7 @@ class Upsample(Module):
 
 @pytorch_names()
 class PixelShuffle(Module):
-    """Make r x r pixels of every r² channels: ``(batch, c r², height, width)`` becomes ``(batch, c, height r, width r)``.
+    """Make r x r pixels of every r² channels: ``(batch, c r², h, w)`` becomes ``(batch, c, h r, w r)``.
 
     Args:
         upscale_factor: how many times longer the two spatial axes become, r.
@@ -117,7 +117,7 @@ class PixelShuffle(Module):
         self.upscale_factor = upscale_factor
 
     def forward(self, x: Any) -> Any:
-        """Return ``(batch, c, height r, width r)``."""
+        """Return ``(batch, c, h r, w r)``."""
         return F.pixel_shuffle(as_array(x), self.upscale_factor)
 
     def about(self) -> str:
