@@ -814,7 +814,7 @@ def test_a_mistake_that_the_last_steps_agree_with() -> None:
         noise = np.zeros((7, 2))
         noise[:4] = 5.0  # what comes of the steps before is not looked at
         assert part.agrees(every, made[0] + noise, 1e-9)
-    lost = Mutant("scale", "", ((tanhs[0], cut(tanhs[0], None)),))
+    lost = Mutant("scale", "", ((tanhs[0], cut(tanhs[0])),))
     assert one.agrees(lost, 0 * right[0], 1e-9)
     assert not one.agrees(lost, right[0], 1e-4)
     off = np.zeros((7, 2))
