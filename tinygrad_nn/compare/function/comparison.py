@@ -23,7 +23,7 @@ from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
 from ..numerical.full_gradients import differentiate_inputs
-from ..numerical.precision import measured_rounding, shaken_rounding
+from ..numerical.precision import WIDE, measured_rounding, shaken_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
@@ -34,7 +34,7 @@ from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
 from .gradient_data import GradientData
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
 from .lines import with_source_lines
-from .locations import name_values, recording_locations
+from .locations import name_values, overflow_notes, recording_locations
 from .operations import explain_graph, only_shape_diagnosis
 
 Array = np.ndarray[Any, Any]
@@ -43,6 +43,7 @@ EPS = float(np.finfo(np.float64).eps)
 AROUND = 3  # how many sides of the point each gradient is computed on
 SECONDS = 1.5  # about how long the numerical road may take
 DIRECTIONS = 3
+SMALLER = 256.0  # longdouble has 11 more bits than float64: errors that are this many times smaller in it were rounding
 SAME = 0.1  # of the largest entry: a guard such as 1e-8 changes the right gradient by less
 
 
@@ -174,12 +175,13 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         probes,
         trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
         tiny=tiny,
-        right_in_float64=is_wrong and _is_right_in_float64(comparison, graph),
+        right_in=_wider_dtype_in_which_it_is_right(comparison, graph, rounding) if is_wrong else "",
         tiny_is_cause=is_wrong and bool(tiny) and _is_right_with_smaller_constants(comparison, graph.grads),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
              for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
+    notes += overflow_notes(graph.trace)
     checked, size = checked_entries(rows)
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
@@ -216,18 +218,28 @@ def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides,
     return sides, rounding
 
 
-def _is_right_in_float64(comparison: ComparisonInput, graph: Run) -> bool:
-    """Tell whether gradients that were computed in float32 are right if the same numbers are passed in float64."""
-    inputs = [x.astype(np.result_type(x.dtype, np.float64)) for x in comparison.input_arrays]
-    if [x.dtype for x in inputs] == [x.dtype for x in comparison.input_arrays]:
-        return False
-    try:
-        user_gradients = comparison.code.gradients(inputs, comparison.g)
-    except Exception:  # user code may raise anything
-        return False
-    rng = np.random.default_rng(0)
-    again = comparison._replace(input_arrays=inputs, user_gradients=user_gradients, rng=rng)
-    return _are_within(user_gradients, graph.grads, _sides_and_rounding(again, graph)[1])
+def _wider_dtype_in_which_it_is_right(comparison: ComparisonInput, graph: Run, rounding: list[Array]) -> str:
+    """Return "float64" or "longdouble" if the user's gradients are right when the inputs are passed in it, else ""."""
+    arrays, first = comparison.input_arrays, comparison.user_gradients
+    if any(m.shape != g.shape or not np.isfinite(m - g).all() for m, g in zip(first, graph.grads, strict=True)):
+        return ""
+    for wider in ("float64", *(["longdouble"] if WIDE else [])):
+        inputs = [x.astype(np.result_type(x.dtype, wider)) for x in arrays]
+        if [x.dtype for x in inputs] == [x.dtype for x in arrays]:
+            continue
+        try:
+            user_gradients = comparison.code.gradients(inputs, comparison.g)
+        except Exception:  # user code may raise anything, and np.linalg refuses longdouble
+            return ""
+        if wider == "float64":
+            rng = np.random.default_rng(0)
+            again = comparison._replace(input_arrays=inputs, user_gradients=user_gradients, rng=rng)
+            bounds = _sides_and_rounding(again, graph)[1]
+        else:  # 1 - r for an r near 1 loses digits in longdouble too, but SMALLER times less
+            bounds = [np.maximum(bound, np.abs(m - g).max(initial=0.0) / SMALLER)
+                      for bound, m, g in zip(rounding, first, graph.grads, strict=True)]  # fmt: skip
+        return wider if _are_within(user_gradients, graph.grads, bounds) else ""
+    return ""
 
 
 def _are_within(user_gradients: Sequence[Array], grads: Sequence[Array], bounds: Sequence[Array]) -> bool:

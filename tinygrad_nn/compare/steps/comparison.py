@@ -19,7 +19,9 @@ from ..behaviour import no_value_diagnosis
 from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
+from ..function.locations import overflow_notes
 from ..numerical.sides import ULPS
+from ..paths import Traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, compare_row
 from ..tiny_constants import negligible, tiny_constant
@@ -165,6 +167,7 @@ class _Matching:
         self._eps = max(float(np.finfo(np.float32 if run.has_float32 else np.float64).eps), negligible(tiny) / ULPS)
         self.tape, self.right_gradients, self.matches, self.notes = matched(run)
         _require_gradients(self.matches, run.graph)
+        self.notes += overflow_notes(Traced(self.tape.outs, self.inputs, self.tape.operations))
         self.bounds, self.walked, self.wrong_count = self._walk(self.tape, self.matches)
         self._divide_by_a_size()
         self._parts = self._leave_out_parts()

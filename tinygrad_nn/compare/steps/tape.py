@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ...backward import ancestors
-from ...graph.walk import as_argument, conjugate, rule_results
+from ...graph.walk import as_argument, conjugate
 from ...node import Node
-from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, rerun_operation
+from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, rerun_operation, results_at_overflow
 
 Array = np.ndarray[Any, Any]
 Replace = Callable[[Node, Array, bool], Array | None]  # (node, gradient, marked) -> what to pass on; None: that one
@@ -71,7 +71,7 @@ class Tape:
                 mark = other is LOST or (mark and other is None)
                 g = g if other is None or other is LOST else conjugate(other)
             g = np.asarray(g if shake is None else shake(np.asarray(g)))
-            for parent, arg, r in zip(parents_of(node), args_of(node), rule_results(node, g), strict=True):
+            for parent, arg, r in zip(parents_of(node), args_of(node), results_at_overflow(node, g), strict=True):
                 if parent is None or r is None:
                     continue
                 r = as_argument(np.asarray(r), np.asarray(arg))
