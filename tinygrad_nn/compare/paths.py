@@ -142,17 +142,20 @@ def rerun_operation(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any
     return out, meta
 
 
-def rerun_nodes(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[Node, Node]:
+def rerun_nodes(
+    operations: Sequence[Node], changed: Mapping[Node, Node], constant: Callable[[Any], Any] | None = None
+) -> dict[Node, Node]:
     """Run operations again with some nodes replaced, as `changed` says; return a dict from old nodes to new nodes.
 
-    Only operations that depend on a replaced node are run.
+    Only operations that depend on a replaced node are run. `constant` replaces their arguments that are constants.
     """
     twins = dict(changed)
     for node in reversed(operations):
         parents = parents_of(node)
         if node in twins or not any(parent in twins for parent in parents):
             continue
-        args = [twins[p].out if p in twins else arg for p, arg in zip(parents, args_of(node), strict=True)]
+        args = [twins[p].out if p in twins else constant(arg) if constant and p is None else arg
+                for p, arg in zip(parents, args_of(node), strict=True)]  # fmt: skip
         out, meta = rerun_operation(node, args)
         twins[node] = copy_node(node, out=np.asarray(out), args=args, meta=meta,
                            parents=[twins.get(p, p) if p is not None else None for p in parents])  # fmt: skip

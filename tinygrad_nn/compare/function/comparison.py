@@ -22,6 +22,7 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
+from ..guards import largest_guard, trace_without_guards
 from ..numerical.full_gradients import differentiate_inputs
 from ..numerical.precision import WIDE, measured_rounding, shaken_rounding
 from ..numerical.sides import Run, Sides
@@ -176,6 +177,7 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
         tiny=tiny,
         right_in=_wider_dtype_in_which_it_is_right(comparison, graph, rounding) if is_wrong else "",
+        guard=_guard_in_the_way(comparison, graph.trace, rounding) if is_wrong else 0.0,
         tiny_is_cause=is_wrong and bool(tiny) and _is_right_with_smaller_constants(comparison, graph.grads),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
@@ -186,11 +188,18 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
-    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, [graph.grads, *sides.limits()])
+    seen = [graph.grads, *sides.limits(), *([comparison.user_gradients] if data.guard else [])]
+    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
     error = [np.zeros(x.shape) for x in rounding]
     return ComparisonResult(
         rows, diagnoses, graph.grads, notes, method, no_effect, error, sides.differs_between_sides(rounding)
     )
+
+
+def _machine_epsilon(comparison: ComparisonInput) -> float:
+    """Return the machine epsilon of float32 if any input is less precise than float64, else that of float64."""
+    has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
+    return float(np.finfo(np.float32).eps) if has_float32 else EPS
 
 
 def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides, list[Array]]:
@@ -199,12 +208,11 @@ def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides,
     The rounding of terms that cancel is looked at only if the user's gradients are not within the other bounds.
     """
     code = comparison.code
-    has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
-    eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
+    eps = _machine_epsilon(comparison)
     sides = Sides(lambda moved: run_graph(code, moved, comparison.cotangents), comparison.float64_inputs, graph, eps)
     sides.look_around(comparison.rng, AROUND)
     rounding = sides.rounding()
-    if not has_float32:
+    if eps == EPS:
         measured = measured_rounding(
             lambda cast: (
                 run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
@@ -246,6 +254,18 @@ def _are_within(user_gradients: Sequence[Array], grads: Sequence[Array], bounds:
     """Tell whether the user's gradients are the graph's, within some bounds."""
     return all(m.shape == g.shape and bool((np.abs(m - g) <= bound).all())
                for m, g, bound in zip(user_gradients, grads, bounds, strict=True))  # fmt: skip
+
+
+def _guard_in_the_way(comparison: ComparisonInput, trace: Traced, rounding: list[Array]) -> float:
+    """Return the largest constant such as 1e-8 in a graph without which the user's gradients are right, 0 if none."""
+    unguarded = trace_without_guards(trace)
+    if unguarded is None:
+        return 0.0
+    grads = gradients(unguarded)
+    eps = _machine_epsilon(comparison)
+    shaken = shaken_rounding(unguarded, grads, eps, np.random.default_rng(0))
+    bounds = [np.maximum(a, b) for a, b in zip(rounding, shaken, strict=True)]
+    return largest_guard(trace.operations) if _are_within(comparison.user_gradients, grads, bounds) else 0.0
 
 
 def _is_right_with_smaller_constants(comparison: ComparisonInput, right_gradients: Sequence[Array]) -> bool:

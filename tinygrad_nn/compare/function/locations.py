@@ -126,14 +126,15 @@ def describe_operation(graph: Traced, place: int, times: int = 1, *, run: bool =
 
 
 def overflow_notes(graph: Traced) -> list[str]:
-    """Return the note that `backward` gives NaN where this comparison takes 0 times infinity as 0; [] if it does not.
-    """
+    """Return the note that `backward` gives NaN where this comparison takes 0 times infinity as 0, or []."""
     place = overflow_place(graph)
     if place is None:
         return []
-    return [f"{describe_operation(graph, place, run=False)}: the result overflows, so its gradient, 0 times infinity, is "
-            "NaN in `backward`. Here it is 0, as it is for numbers of any size. An equation that does not overflow has "
-            "no such NaN: np.tanh(z / 2) / 2 + 0.5, for instance, is the sigmoid of z."]  # fmt: skip
+    operation = describe_operation(graph, place, run=False)
+    note = (f"{operation}: the result overflows, so its gradient, 0 times infinity, is NaN in `backward`. Here it is "
+            "0, as it is for numbers of any size. An equation that does not overflow has no such NaN: "
+            "np.tanh(z / 2) / 2 + 0.5, for instance, is the sigmoid of z.")  # fmt: skip
+    return [note]
 
 
 def _run_text(graph: Traced, place: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from ...primitive import sum_to
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
+from ..guards import guard_diagnosis
 from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
@@ -172,6 +173,8 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
     tiny = _effect_of_tiny_constant(data, i)
     if tiny is not None and tiny.harmless:
         return tiny
+    if data.guard:
+        return guard_diagnosis(label, data.guard, largest_difference([(m, g)]))
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from ...backward import ancestors
 from ...graph.walk import as_argument, conjugate
 from ...node import Node
+from ..guards import without_guards
 from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, rerun_operation, results_at_overflow
 
 Array = np.ndarray[Any, Any]
@@ -109,6 +110,11 @@ class Tape:
     def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
         """Return the graph computed again from other values of some nodes, and the map from old to new nodes."""
         twins = rerun_nodes(self.operations, {node: copy_node(node, out=np.asarray(x)) for node, x in changed.items()})
+        return Tape([(twins.get(node, node), g) for node, g in self.outs], self.summed), twins
+
+    def without_guards(self, inputs: Sequence[Node]) -> tuple[Tape, dict[Node, Node]]:
+        """Return the graph without constants such as 1e-8, and the map from old to new nodes; {} if it has none."""
+        twins = without_guards(self.operations, inputs)
         return Tape([(twins.get(node, node), g) for node, g in self.outs], self.summed), twins
 
     def segment(self, node: Node, user_gradients: Mapping[Node, Array]) -> Traced:
