@@ -22,8 +22,6 @@ Array = np.ndarray[Any, Any]
 TINY = 1e-6  # the largest such constant
 NEGLIGIBLE = 5e-7  # of the largest entry: the largest difference that is taken to come from such a constant
 RAREST = 1e-4  # the smallest probability p for which log(p) and log(p + 1e-12) are taken to have the same derivative
-GUARD = 1e-7  # the largest constant that is taken to be no factor of a term, such as 1e-6 * np.sum(w**2)
-USUAL = 1e-2  # the smallest p for which such a constant in log(p + 1e-7) is harmless, if it is the only difference
 _CHANGING: Any = renewed_after_fork(RLock())  # one comparison at a time changes constants
 LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "tinygrad_nn"}
 
@@ -65,12 +63,11 @@ def largest_difference(pairs: Sequence[tuple[Array, Array]]) -> float:
 def effect_of_tiny_constant(difference: float, where: str, tiny: float, is_cause: bool = False) -> Diagnosis | None:
     """Return the diagnosis that a tiny constant explains the largest difference of gradients, or None.
 
-    `is_cause` says that the gradients are right with smaller constants. Then it explains a difference of any size, and
-    is no mistake up to `tiny` / `USUAL`.
+    `is_cause` says that the gradients are right with smaller constants; then it explains a difference of any size.
     """
     if not difference > 0:  # NaN is no difference
         return None
-    if difference <= max(negligible(tiny), tiny / USUAL if is_cause and tiny <= GUARD else 0.0):
+    if difference <= (NEGLIGIBLE if is_cause else negligible(tiny)):
         kind, text = "convention", (
             f"The gradient is right but for the effect of a constant such as {tiny:.0e}, which avoids log(0) or a "
             "division by 0 in one of the two passes. This is not a mistake.")  # fmt: skip
