@@ -10,7 +10,7 @@ import pytest
 
 from tests.step_programs import PROGRAMS, changed
 from tests.test_edit_parts import written
-from tinygrad_nn import Tensor, compare_steps
+from tinygrad_nn import Tensor, compare_gradients, compare_steps
 from tinygrad_nn.compare.function import locations
 
 N, CLASSES = 12, 5
@@ -182,6 +182,26 @@ def test_gradients_in_attributes_of_an_object_are_judged(kind: Any) -> None:
     assert [(s.name, s.rule_ok) for s in report.steps] == [("layer.dZ2", True), ("layer.dW2", False)]
 
 
+class Scaled:
+    def __init__(self, w: Any) -> None:
+        self.w = w
+
+    def forward(self, X: Any) -> Any:
+        self.z = X * self.w
+        return (self.z**2).sum()
+
+    def backward(self, X: Any) -> Any:
+        dz = 2 * self.z
+        self.dw = 3 * X * dz
+
+
+def test_a_gradient_of_an_array_that_an_object_keeps_is_said_not_to_be_judged() -> None:
+    layer = Scaled(np.ones(3))
+    notes = compare_steps(layer.forward, layer.backward, np.arange(3.0)).notes
+    assert notes[-1].startswith("dw is the gradient of arrays of an object: compare_gradients(object, x) judges")
+    assert compare_gradients(layer, np.arange(3.0)).first_wrong == "w"
+
+
 def squared_error(X: Any, W1: Any, b1: Any, W2: Any, b2: Any, Y: Any) -> Any:
     A1 = np.tanh(X @ W1 + b1)
     Z2 = A1 @ W2 + b2
@@ -322,6 +342,14 @@ def test_a_namespace_with_gradients_on_its_tensors() -> None:
     assert [(s.name, s.verdict) for s in report.steps] == [("y.grad", "ok"), ("x.grad", "WRONG")]
 
 
+def global_gradients(X: Any) -> None:
+    d_GLOBAL = 2 * X  # the gradient of a variable of this module
+    del d_GLOBAL
+
+
+GLOBAL = np.ones(3)
+
+
 # what was asked for, and what the answer says
 REFUSED = {
     "no function": ((3, 4), "one of them is a int"),
@@ -331,6 +359,7 @@ REFUSED = {
     "a name that is not there": ((lambda x: (x * x).sum(), lambda x: 2 * x, np.ones(3), {"dq": "q"}), "no such value"),
     "an unknown parameter": ((lambda x: (x * x).sum(), lambda x, other, more: 2 * x, np.ones(3)), "parameter 'other'"),
     "no gradient by name": ((lambda x: (x * x).sum(), lambda x: print, np.ones(3)), "no name in the backward"),
+    "global": ((lambda X: X @ GLOBAL, global_gradients, np.ones(3)), "make these global variables inputs"),
     "no graph": ((lambda x: x.data.sum(), lambda x: 2 * x, np.ones(3)), "there is no graph"),
 }  # fmt: skip
 
@@ -484,6 +513,10 @@ def test_lines_that_make_up_for_each_other_are_no_mistake() -> None:
     assert "dh is not the gradient of h, and a later line makes up for it." in report.diagnoses[0].text
     report = compare_steps(forward, changed(backward, "/ 2", "/ 5"), inputs)  # no longer
     assert [step.verdict for step in report.steps] == ["WRONG", "WRONG"]
+    with_data = changed(changed(forward, "(x: Any)", "(x: Any, t: Any)"), "h**2", "h**2 * t")
+    back = changed(changed(backward, "h: Any", "h: Any, t: Any"), "4 * h", "4 * h * t")
+    report = compare_steps(with_data, back, {**inputs, "t": np.array([1.0, 2.0, 3.0])})  # the backward has no dt
+    assert (report.ok, report.kinds) == (True, ("convention",))
 
 
 def test_the_example_names_both_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -959,3 +992,21 @@ def test_saturated_units_raise_no_alarm(dtype: Any, edit: tuple[str, str], ok: b
         arrays = X + 3, np.sign(Y), *(3 * w for w in weights)
         report = compare_steps(*both_of(SATURATED.replace(*edit)), tuple(x.astype(dtype) for x in arrays))
         assert report.ok == ok, str(report)
+
+
+@pytest.mark.parametrize(("edit", "ok"), [(("", ""), True), (("(A - Y)", "(A - Y * 1.000001)"), False)])
+def test_a_probability_near_one_makes_no_right_step_wrong(edit: tuple[str, str], ok: bool) -> None:
+    """1 - A has few digits in the forward; the backward has no such difference."""
+    program = """
+def forward(w, b, X, Y):
+    Z = X @ w + b
+    A = 1 / (1 + np.exp(-Z))
+    return -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A))
+def backward(X, Y, A):
+    dZ = (A - Y) / len(Y)
+    dw, db = X.T @ dZ, dZ.sum()
+    return dw, db
+"""
+    X, Y = np.array([[6.0, 6.0], [8.0, 4.0], [0.5, 1.0]]), np.array([0.0, 1.0, 1.0])
+    report = compare_steps(*both_of(program.replace(*edit)), (np.ones(2), np.zeros(1), X, Y))
+    assert report.ok == ok, str(report)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...gradcheck.numerical import is_float
+from ...tensor import Tensor
 from ...tree import flatten
 from ..behaviour import same_results
 from ..function.calling import COTANGENTS, Inputs, inputs_in_order, make_inputs
@@ -198,7 +199,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
         return list(value.items())
     if isinstance(value, (list, tuple)):
         return list(enumerate(value))
-    plain = isinstance(value, (str, bytes, int, float, complex, type, np.generic, np.random.Generator))
+    plain = isinstance(value, (str, bytes, int, float, complex, type, np.generic, np.random.Generator, Tensor))
     if plain or callable(getattr(value, "__code__", None)) or inspect.isroutine(value) or inspect.ismodule(value):
         return []
     names = list(getattr(value, "__dict__", {}))
