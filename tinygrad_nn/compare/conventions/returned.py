@@ -238,8 +238,8 @@ def _is_array(value: Any) -> bool:
     return bool(leaves) and all(isinstance(x, (np.ndarray, np.generic)) for x in leaves)
 
 
-def _shapes(value: Any) -> list[tuple[int, ...]]:
-    return [np.shape(x) for x in flatten(value)[0]]
+def _shapes(value: Any) -> Any:
+    return [*map(_shapes, value)] if isinstance(value, (tuple, list)) else np.shape(value)
 
 
 def _has_arrays(value: Any) -> bool:
@@ -249,9 +249,10 @@ def _has_arrays(value: Any) -> bool:
 def _to_float_array(value: Any, pairing: Pairing) -> Array:
     """Return a copy of a gradient as a floating-point array; raise TypeError if it is not numeric."""
     value = next((getattr(value, n)() for n in ("realize_cached_data", "numpy") if hasattr(value, n)), value)
-    if isinstance(value, (list, tuple)) and len({*_shapes(value)}) > 1:
-        raise pairing._error("a list of arrays for one array", _OWN)
-    array = np.array(raw(value))
+    try:
+        array = np.array(raw(value))
+    except ValueError:  # arrays of several shapes
+        raise pairing._error("a list of arrays for one array", _OWN) from None
     if array.dtype.kind not in "fciub":
         raise pairing._error("something that is not made of numbers")
     return array if array.dtype.kind in "fc" else array.astype(np.float64)
