@@ -315,8 +315,14 @@ def test_a_line_of_a_namespace_is_mended() -> None:
     said = [[text for text in d.evidence if text.startswith("Line ")] or [d.text] for d in report.diagnoses]
     assert "write dz = dh * (1 - h.data ** 2) instead of dz = dh * (1 - h.data)." in said[0][0]
     assert "write db = dz.sum(axis=0) instead of db = dz.sum(axis=1)." in said[1][0]
+    dh, dz = 2 * h / h.size, 2 * h / h.size * (1 - h**2)  # Tensors, as if the whole cell were written on Tensors
+    db = dz.sum(1)
+    report = compare_steps(locals())
+    assert report.diagnoses[0].evidence[0].startswith("Line 3")
+    assert "write db = dz.sum(axis=0) instead of db = dz.sum(1)." in report.diagnoses[0].evidence[0]
     assert loss.size
     assert db.size
+    assert dh.size
 
 
 def test_a_name_that_was_bound_again_offers_no_change_of_its_line() -> None:
@@ -1010,3 +1016,26 @@ def backward(X, Y, A):
     X, Y = np.array([[6.0, 6.0], [8.0, 4.0], [0.5, 1.0]]), np.array([0.0, 1.0, 1.0])
     report = compare_steps(*both_of(program.replace(*edit)), (np.ones(2), np.zeros(1), X, Y))
     assert report.ok == ok, str(report)
+
+
+def test_in_a_loop_the_next_index_is_named_and_not_the_last_one() -> None:
+    program = """
+def forward(x, w):
+    h = np.zeros(3)
+    hs = [h]
+    for t in range(4):
+        h = np.tanh(x[t] + h @ w)
+        hs.append(h)
+    return (h**2).sum(), hs
+def backward(w, hs):
+    dw, dh = np.zeros_like(w), 2 * hs[4]
+    for t in reversed(range(4)):
+        dz = dh * (1 - hs[t] ** 2)
+        dw += np.outer(hs[t], dz)
+        dh = dz @ w.T
+    return dw
+"""
+    rng = np.random.default_rng(0)
+    report = compare_steps(*both_of(program), {"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 3))})
+    said = [text for d in report.diagnoses for text in d.evidence if text.startswith("Line ")]
+    assert said == ["Line 12: write dz = dh * (1 - hs[t + 1] ** 2) instead of dz = dh * (1 - hs[t] ** 2)."]

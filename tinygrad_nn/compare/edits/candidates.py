@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...tensor import raw
 from . import trees
 from .additions import Additions
 from .scope import MISSING, Scope, can_broadcast, is_array, is_integer
@@ -85,8 +86,9 @@ class CandidateWriter(Additions):
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             yield from self._in_place_of(node, spot)
         if is_integer(found):
-            yield 1.2, plus(node, number(1))
-            yield 1.2, minus(node, number(1))
+            cost = 1.12 if spot.field == "slice" else 1.2  # rather the next index than another number
+            yield cost, plus(node, number(1))
+            yield cost, minus(node, number(1))
         elif isinstance(found, range):
             yield 1.2, call(name("reversed"), node)
         elif is_array(found) or isinstance(found, float):
@@ -137,7 +139,7 @@ class CandidateWriter(Additions):
     def _is_method(self, node: ast.Call) -> bool:
         return isinstance(node.func, ast.Attribute) and not (
             isinstance(node.func.value, ast.Name) and node.func.value.id == self.numpy) and is_array(
-                self.scope.value(node.func.value))  # fmt: skip
+                raw(self.scope.value(node.func.value)))  # fmt: skip
 
     def _argument(self, node: ast.Call) -> ast.expr:
         """Return the array that a call works on: the object of a method, else the first argument."""
@@ -344,8 +346,10 @@ class CandidateWriter(Additions):
             if ast.unparse(atom.node) == text:
                 continue
             far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
+            if isinstance(node, ast.Subscript) and isinstance(atom.node, ast.Subscript):
+                far += 0.3 * is_integer(self.scope.value(atom.node.slice))  # hs[t + 1] rather than hs[T]
             if is_integer(value) and is_integer(atom.value):
-                yield 1.15 + far, atom.node
+                yield 1.15 + far + 0.12 * (spot.field == "slice"), atom.node
             elif is_array(value) and is_array(atom.value) and atom.shape == np.shape(value) and np.ndim(value):
                 kind = np.asarray(value).dtype.kind == np.asarray(atom.value).dtype.kind
                 yield 1.0 + far + 0.3 * (not kind), atom.node

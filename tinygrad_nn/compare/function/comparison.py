@@ -110,6 +110,8 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
         if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
             compute_right = _differentiate_numerically if graph is None else _differentiate_by_graph
             diagnoses = with_source_lines(comparison, result, compute_right, diagnoses, (f, user_inputs, manual))
+    if code.early and not all(d.harmless for d in diagnoses):  # what it returns after the update is wrong in any case
+        diagnoses = [Diagnosis("inplace_overwrite", f"the update in {code.name}", code.early)]
     if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
         diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
     diagnoses += _shape_diagnoses(comparison, {i: s for i, s in kept_shapes.items() if result.rows[i].ok})
