@@ -42,6 +42,8 @@ class Names(SimpleNamespace):
     def __init__(self, _called: str, **names: Any) -> None:
         super().__init__(_called=_called, **names)
 
+    __name__ = property(lambda self: self._called)  # for the error of an import line
+
     def __getattr__(self, name: str) -> Any:
         if name[0] == "_":
             raise AttributeError(name)
@@ -177,7 +179,7 @@ def grad(
         grad_outputs: the gradient of the result, of its shape; or one for each result.
         retain_graph, allow_unused, only_inputs: have no effect: no graph is freed here, an input on which the result
             does not depend gets a gradient of zeros, and no other Tensor gets a gradient.
-        create_graph: whether the gradients can be differentiated again.
+        create_graph: whether the gradients can be differentiated again; if not, they are constants.
 
     Raises:
         ValueError: the result has several entries and there is no grad_outputs.
@@ -198,7 +200,8 @@ def grad(
     g = np.ones_like(outputs.data) if grad_outputs is None else grad_outputs
     g = constant(g) if create_graph else raw(g)
     with recording(create_graph):
-        return tuple(map(constant, transforms.pullback(outputs, several, g)))
+        found = map(constant, transforms.pullback(outputs, several, g))
+    return tuple(found) if create_graph else tuple(t.detach() for t in found)
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None) -> None:

@@ -10,7 +10,6 @@ ABSENT = {
     **dict.fromkeys(["get_rng_state", "set_rng_state", "initial_seed", "random"], _SEED),
     **dict.fromkeys(["scatter", "scatter_add", "index_add", "index_copy", "index_fill", "masked_scatter"], _ADD),
     "hub":               "Write tinygrad_nn.io.load_weights(path, model) for a safetensors file.",
-    "distributions":     "Write the formula of the density, and draw with torch.randn or NumPy.",
     "distributed":       "Write tinygrad_nn.fit(..., comm=) for several ranks over MPI.",
     "sparse_coo_tensor": "Write tinygrad_nn.sparse for linear systems, else scipy.sparse.",
     "addmm":             "Write b + x @ w.",
