@@ -386,7 +386,7 @@ def _require_gradients(gradients: list[Any], run: Passes, backward: Any) -> list
 
 
 def _report(
-    title: str, run: Passes, steps: list[Step], notes: list[str], method: str, user_backward: Any
+    title: str, run: Passes, steps: list[Step], notes: list[str], method: str, user_backward: Any = None
 ) -> ComparisonReport:
     graph, backward = run.graph, run.backward
     wrong: dict[Any, list[Step]] = {}
