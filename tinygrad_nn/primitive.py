@@ -261,10 +261,7 @@ class Primitive:
                 args = (*args, kwargs.pop(parameter.name))
         if len(args) < self.arity:
             raise TypeError(f"{self.name} needs {self.arity} arrays; it got {len(args)}.")
-        by_position = dict(zip(self.metadata, args[self.arity :], strict=False))
-        if twice := [name for name in by_position if name in kwargs]:
-            raise TypeError(f"{self.name} got {twice[0]} twice: by position, and as {twice[0]}=.")
-        return args[: self.arity], by_position | kwargs
+        return args[: self.arity], dict(**dict(zip(self.metadata, args[self.arity :], strict=False)), **kwargs)
 
 
 def numpy_options(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims")) -> dict[str, Any]:

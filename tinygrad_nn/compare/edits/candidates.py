@@ -339,15 +339,19 @@ class CandidateWriter(Additions):
                     yield 1.3, atom.node
                     yield 1.35, ast.UnaryOp(ast.USub(), atom.node)
 
+    def _is_far(self, node: ast.expr, new: ast.expr) -> bool:
+        """Tell whether an expression is a name of the forward only, or the entry at another index: hs[T] for hs[t]."""
+        if isinstance(node, ast.Subscript) and isinstance(new, ast.Subscript):
+            return is_integer(self.scope.value(new.slice))
+        return isinstance(new, ast.Name) and new.id in self.scope.extra
+
     def _in_place_of(self, node: ast.expr, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         """Yield other names in scope whose value has the same type and a fitting shape."""
         value, text = self.scope.value(node), ast.unparse(node)
         for atom in self.scope.atoms:
             if ast.unparse(atom.node) == text:
                 continue
-            far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
-            if isinstance(node, ast.Subscript) and isinstance(atom.node, ast.Subscript):
-                far += 0.3 * is_integer(self.scope.value(atom.node.slice))  # hs[t + 1] rather than hs[T]
+            far = 0.3 * self._is_far(node, atom.node)
             if is_integer(value) and is_integer(atom.value):
                 yield 1.15 + far + 0.12 * (spot.field == "slice"), atom.node
             elif is_array(value) and is_array(atom.value) and atom.shape == np.shape(value) and np.ndim(value):
