@@ -213,6 +213,12 @@ def test_gradients_are_constants_unless_their_graph_is_asked_for():
         assert grad(out, x, create_graph=True)[0].requires_grad
 
 
+def test_gradients_with_respect_to_a_constant_raise():
+    w, c = torch.ones(2, requires_grad=True), torch.ones(2)
+    with pytest.raises(RuntimeError, match=r"an input is a constant.*Write x = torch\.tensor\(data, requ"):
+        grad((w * c).sum(), [w, c])
+
+
 def test_gradients_of_several_results_are_summed():
     x, y = torch.tensor(X, requires_grad=True), torch.tensor(Y, requires_grad=True)
     shared = x * y
@@ -334,6 +340,7 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.median(torch.ones(2)), "NumPy's functions take Tensors: np.median."),
         (lambda: torch.svd(torch.ones(2, 2)), "NumPy's functions take Tensors: np.linalg.svd."),
         (lambda: torch.mps.empty_cache(), "there is no device to choose"),
+        (lambda: torch.is_complex(torch.ones(2)), "Write t.dtype.kind == 'c'."),
         (lambda: torch.ones(2).max(axis=0).indices, "or torch.max(t, 1) and torch.sort(t)."),
         (lambda: torch.ones(2).scatter_(0, torch.tensor([0]), 1.0), "Write t.at[index].set(values)"),
         (lambda: torch.ones(2).median(), "NumPy's functions take Tensors: np.median."),

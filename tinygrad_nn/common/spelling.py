@@ -299,7 +299,6 @@ ELSEWHERE |= {
     "unbind":               "Write list(t).",
     "select":               "Write t[index], or t[:, index] for the second axis.",
     "narrow":               "Write t[start : start + length].",
-    "ndimension":           "Write t.ndim.",
     "inverse":              "Write np.linalg.inv(t).",
 }  # fmt: skip
 

@@ -278,6 +278,7 @@ METHODS.update({
     "mul":         np.multiply,
     "mv":          np.matmul,
     "ne":          np.not_equal,
+    "ndimension":  lambda x: x.ndim,
     "neg":         np.negative,
     "nelement":    lambda x: x.data.size,
     "new_empty":   lambda x, *size, **options: _new(np.zeros(lengths(size)), x, **options),

@@ -183,6 +183,7 @@ def grad(
 
     Raises:
         ValueError: the result has several entries and there is no grad_outputs.
+        RuntimeError: an input is a constant.
 
     Example:
         >>> x = Tensor([1.0, 2.0])
@@ -197,6 +198,11 @@ def grad(
     if grad_outputs is None and outputs.size != 1:
         raise ValueError(f"grad: the result has shape {outputs.shape}; take its sum or mean, or pass grad_outputs.")
     several: Sequence[Tensor] = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not all(getattr(t, "requires_grad", False) for t in several):
+        raise RuntimeError(
+            "grad: an input is a constant, so nothing was recorded for it. Write x = torch.tensor(data, "
+            "requires_grad=True), or x.requires_grad_() before the result is computed."
+        )
     g = np.ones_like(outputs.data) if grad_outputs is None else grad_outputs
     g = constant(g) if create_graph else raw(g)
     with recording(create_graph):

@@ -32,6 +32,7 @@ ABSENT = {
     "special":           "Write tinygrad_nn.special, or torch.erf and similar names.",
     "erfinv":            "Write tinygrad_nn.special.erfinv(t).",
     "is_floating_point": "Write t.dtype.kind == 'f'.",
+    "is_complex":        "Write t.dtype.kind == 'c'.",
     "set_printoptions":  "Write np.set_printoptions(precision=4).",
     "set_num_threads":   "Set OMP_NUM_THREADS before Python starts.",
     "use_deterministic_algorithms": "Leave it out: the same seed gives the same numbers.",
