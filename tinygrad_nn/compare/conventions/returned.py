@@ -11,7 +11,7 @@ from ...common.printable import printable
 from ...gradcheck.numerical import is_float
 from ...tensor import raw
 from ...tree import flatten
-from ..function.calling import Inputs
+from ..function.calling import COTANGENTS, Inputs
 from .signatures import is_cache, is_gradient_name, names_for_gradient
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +68,7 @@ class Pairing:
         arrays = [_to_float_array(parts[i], self) for i in self.inputs.float_indices]
         shapes = [np.shape(self.inputs.leaves[i]) for i in self.inputs.float_indices]
         pairs = [*zip(arrays, shapes, strict=True)]
-        self.kept_shapes = {k: x.shape for k, (x, shape) in enumerate(pairs) if _but_ones(x.shape, shape)}
+        self.kept_shapes = {k: x.shape for k, (x, shape) in enumerate(pairs) if differ_by_ones_in_front(x.shape, shape)}
         return [x.reshape(shape) if k in self.kept_shapes else x for k, (x, shape) in enumerate(pairs)]
 
     def _error(self, problem: str, advice: str = "") -> TypeError:
@@ -114,6 +114,7 @@ class Pairing:
 
     def _by_name(self, returned: Mapping[Any, Any]) -> dict[int, Any]:
         gradients: dict[int, Any] = {}
+        running: list[Any] = []  # a gradient with the name of the upstream one, which a loop passed on to an input
         for key, value in returned.items():
             k = next(
                 (
@@ -134,6 +135,12 @@ class Pairing:
                 ):
                     gradients[i] = value
                     break
+            else:
+                running += [value] if key in COTANGENTS else []
+        rest = [k for k, indices in self.indices.items()
+                if not set(indices) & set(gradients) and self.all_inputs.names[k].lower() not in LABELS]  # fmt: skip
+        if len(running) == len(rest) == 1:
+            gradients.update(self._of_argument(rest[0], running[0]))
         self._require_all(gradients, set(map(str, returned)))
         return gradients
 
@@ -212,7 +219,7 @@ class Pairing:
         return dict(zip(indices, arrays, strict=True))
 
 
-def _but_ones(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def differ_by_ones_in_front(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Tell whether two different shapes are equal up to axes of length 1 in front."""
     short, long = sorted((shape, other), key=len)
     return len(short) < len(long) and long == (1,) * (len(long) - len(short)) + short

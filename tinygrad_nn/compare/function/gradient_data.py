@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...graph.walk import conjugate
+from ...graph.walk import conjugate, rule_results
 from ..factors import Factor, name_factor
-from ..paths import Array, Traced, gradients, parents_of
+from ..mistakes import uses_of
+from ..paths import Array, Traced
 from .calling import Inputs
+from .mutants import right_cotangents
 
 Probe = tuple[list[Array], Traced, list[Array]]
 
@@ -23,7 +25,8 @@ class GradientData(NamedTuple):
     `wrong_masks` masks the wrong entries of the user's gradients, `float64_inputs` holds the inputs in float64,
     `probes` the same at other inputs; `trace_at` traces the function at given inputs; `tiny` is the largest constant
     such as 1e-8 in the source, and `tiny_is_cause` says that all gradients are right with smaller ones;
-    `right_in_float64` says that they were computed in float32, and are right if computed in float64.
+    `right_in` is the wider dtype in which they would be right, "" if there is none; `guard` is the constant such as
+    1e-8 in the graph without which they would be right, 0 if there is none.
     """
 
     inputs: Inputs
@@ -38,7 +41,8 @@ class GradientData(NamedTuple):
     trace_at: Callable[[list[Array]], Traced] | None = None
     tiny: float = 0.0
     tiny_is_cause: bool = False
-    right_in_float64: bool = False
+    right_in: str = ""
+    guard: float = 0.0
 
     def label(self, i: int) -> str:
         """Return the name of an input."""
@@ -112,21 +116,9 @@ def fit_factor(
 
 def unsummed_gradients(data: GradientData, i: int) -> Iterator[Array]:
     """Yield the gradients that arrive at an input before they are summed back to its shape."""
-    unsummed: list[Array] = []
-    node = data.trace.inputs[i]
-
-    def record_slot(slot: int) -> Any:
-        def change(n: Any, g: Array, slots: list[Any]) -> list[Any]:
-            if slots[slot] is not None:
-                unsummed.append(np.asarray(slots[slot]))
-            return slots
-
-        return change
-
-    changes = {}
-    for place, n in enumerate(data.trace.operations):
-        for slot, parent in enumerate(parents_of(n)):
-            if parent is node:
-                changes[place] = record_slot(slot)
-    gradients(data.trace, changes)
-    yield from (conjugate(r) for r in unsummed if r.shape != np.shape(node.out))
+    node, cotangents = data.trace.inputs[i], right_cotangents(data.trace)
+    for place, slot in uses_of(data.trace).get(node, ()):
+        if place in cotangents:
+            r = rule_results(data.trace.operations[place], cotangents[place])[slot]
+            if np.shape(r) != np.shape(node.out):
+                yield conjugate(np.asarray(r))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ...primitive import sum_to
+from ..conventions.returned import differ_by_ones_in_front
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
+from ..guards import guard_diagnosis
 from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
@@ -19,7 +20,6 @@ from .error_origin import ErrorOrigin, error_origins, operations_text
 from .gradient_data import GradientData, equal_to_rounding, fit_factor, unsummed_gradients
 from .locations import describe_operation
 from .mutants import Mutant
-from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_composed_functions
 
 SINGLE = float(np.finfo(np.float32).eps)
@@ -97,9 +97,7 @@ def only_shape_diagnosis(label: str, user_shape: tuple[int, ...], shape: tuple[i
     Then x - dx still has the shape of x, up to these axes; with any other shape an update of x would be wrong.
     """
     text = f"The numbers are right, but the shape is {user_shape} and should be {shape}: "
-    if user_shape[len(user_shape) - len(shape) :] == shape and math.prod(user_shape) == math.prod(shape):
-        return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
-    if shape[len(shape) - len(user_shape) :] == user_shape and math.prod(user_shape) == math.prod(shape):
+    if differ_by_ones_in_front(user_shape, shape):
         return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
     text += "it does not have the shape of the input, so an update with it would fail or broadcast. "
     return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or use keepdims=True in the sum.")
@@ -164,13 +162,16 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
     error = np.abs(m - g)
     seems_rounded = (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and (
         data.wrong_masks[i].mean() > 0.3 and int(data.wrong_masks[i].sum()) > 3 and has_float32_values(m))
-    if data.right_in_float64 or seems_rounded:
-        why = ("of the same numbers in float64, it is right",) if data.right_in_float64 else ()
-        return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
+    if data.right_in or seems_rounded:
+        dtype = "float64" if data.right_in == "longdouble" else "float32"
+        why = (f"of the same numbers in {data.right_in}, it is right",) if data.right_in else ()
+        return Diagnosis("rounding", label, f"The gradient was computed in {dtype} and differs only by rounding. This "
                          "is not a mistake.", (f"the largest difference is {error.max():.1e}", *why))  # fmt: skip
     tiny = _effect_of_tiny_constant(data, i)
     if tiny is not None and tiny.harmless:
         return tiny
+    if data.guard:
+        return guard_diagnosis(label, data.guard, largest_difference([(m, g)]))
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip
@@ -257,7 +258,7 @@ def _cost_and_diagnosis(data: GradientData, match: Match, wrong: Sequence[int]) 
     node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
     label = describe_operation(data.trace, mutant.place, mutant.times)
-    if isinstance(mutant, Mutant) and mutant.times == len(mutant.parts) > 1:
+    if mutant.times == len(mutant.parts) > 1:
         inputs = [data.trace.inputs[i] for i in wrong]
         places = [p for p, _ in mutant.parts if any(is_computed_from(data.trace.operations[p], x) for x in inputs)]
         lines = operations_text(data.trace, places or [mutant.place])
@@ -300,7 +301,7 @@ def _scale_diagnosis(
     return Diagnosis("scale", label, text, _evidence(data), equation, name, factor.name)
 
 
-def _lost_gradient_diagnosis(data: GradientData, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
+def _lost_gradient_diagnosis(data: GradientData, mutant: Mutant, label: str, equation: str) -> Diagnosis:
     """Return the diagnosis of a gradient that is lost at an operation: that of a penalty, or one of several terms."""
     node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
