@@ -13,7 +13,6 @@ import numpy as np
 from ...gradcheck.numerical import is_float
 from ...tensor import Tensor, raw
 from ...tree import flatten
-from ..diagnosis import Diagnosis
 from ..function.calling import Inputs
 from .returned import Pairing
 from .signatures import returned_names
@@ -37,9 +36,9 @@ class Code:
         source: the function whose lines run in the forward; `backward`: the one whose lines run in the backward.
         names: the names of the gradients that the backward returns, if they cannot be read from `backward`.
         notes: sentences for the report that say which convention was recognized.
+        early: a sentence if the backward updates a parameter that it uses afterwards, else "".
         allows_missing: whether gradients of some of the inputs are enough.
         pairing: which gradient belongs to which input, once that is known.
-        mistakes: diagnoses of mistakes that show in how the code behaves.
     """
 
     name: str
@@ -51,9 +50,9 @@ class Code:
     backward: Any = None
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    early: str = ""
     allows_missing: bool = False
     pairing: Pairing | None = None
-    mistakes: tuple[Diagnosis, ...] = ()
 
     def forward(self, leaves: Sequence[Any]) -> Any:
         """Run the forward and return its results in their containers."""

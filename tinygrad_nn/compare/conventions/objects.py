@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...gradcheck.numerical import is_float
+from ...tensor import Tensor
 from ...tree import flatten
 from ..behaviour import same_results
-from ..diagnosis import Diagnosis
 from ..function.calling import COTANGENTS, Inputs, inputs_in_order, make_inputs
 from .code import Code, same_draws
 from .returned import LABELS
@@ -40,7 +40,6 @@ RESULTS = ("output", "out", "outputs", "loss", "y", "a", "z")
 RATES = ("learning_rate", "lr", "eta", "alpha", "step_size", "rate")
 OPTIMIZER = re.compile(r"(^|[._])opt(im|imizers?)?(_|$)")  # as in self.opt.m and self.opt_state
 RATE = 2.0**20  # a power of two, so that a step this long and its division lose no digits of the gradient
-USUAL_RATE = 2.0**-4
 DEPTH = 6  # levels of attributes and containers that are searched for arrays
 RETURNED = "returned"  # first key of a path into the dict that the backward returned, not into the object
 
@@ -111,9 +110,6 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
         values = now.with_leaves(leaves)
         return _forward(_copy_with_parameters(obj, candidates, layout, values[count:]), layout, values[:count])
 
-    mistakes = _update_diagnosis(obj, layout, data, takes_cotangents)
-    rate = USUAL_RATE if mistakes else RATE  # the numbers of a training step, not those after a step of a million
-
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         values = now.with_leaves(leaves)
         parameter_arrays = [np.array(x) for x in values[count:]] if () in layout.gradients.values() else values[count:]
@@ -121,12 +117,12 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
         _forward(twin, layout, values[:count])
         before = {label: np.array(_value_at(twin, path)) for label, path in layout.parameters.items()}
         returned = _backward(
-            twin, layout, dict(zip(now.names[:count], values[:count], strict=True)), g, takes_cotangents, rate
+            twin, layout, dict(zip(now.names[:count], values[:count], strict=True)), g, takes_cotangents
         )
         grads = _input_gradients(returned, twin, now.names[:count], data)
         for label, path in layout.gradients.items():
             after = returned[path[1]] if path[:1] == (RETURNED,) else _value_at(twin, path or layout.parameters[label])
-            grads[label] = after if path else (before[label] - after) / rate
+            grads[label] = after if path else (before[label] - after) / RATE
         return grads
 
     places = [p for p in layout.gradients.values() if p]
@@ -146,25 +142,23 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
     without_gradient = _without_gradient(candidates, layout)
     note += f" No gradient of {', '.join(without_gradient)} was found after the backward." if without_gradient else ""
     return Code(type(obj).__name__, inputs, run, back, takes_cotangents, getattr(type(obj), forward), notes=(note,),
-                allows_missing=True, mistakes=mistakes)  # fmt: skip
+                early=_early_update(obj, layout, data, takes_cotangents), allows_missing=True)  # fmt: skip
 
 
-def _update_diagnosis(
-    obj: Any, layout: ObjectLayout, data: Inputs, takes_cotangents: bool
-) -> tuple[Diagnosis, ...]:
-    """Return a diagnosis if what a backward returns depends on its learning rate: it updates too early; else none."""
+def _early_update(obj: Any, layout: ObjectLayout, data: Inputs, takes_cotangents: bool) -> str:
+    """Return a sentence if what a backward returns depends on its learning rate: it updates too early; else ""."""
     if () not in layout.gradients.values():
-        return ()
+        return ""
     returned = []
     for rate in (RATE, 0.0):
         twin, values = copy.deepcopy(obj), data.with_leaves(_leaves(data))
         g = _ones(_forward(twin, layout, values))
         returned.append(_backward(twin, layout, dict(zip(data.names, values, strict=True)), g, takes_cotangents, rate))
     if same_results(*([np.asarray(x) for x in flatten(part)[0] if is_float(x)] for part in returned)):
-        return ()
-    text = (f"What {layout.backward} returns depends on its learning rate, so it updates a parameter that it uses "
-            "afterwards. Compute all gradients before the update.")  # fmt: skip
-    return (Diagnosis("inplace_overwrite", ", ".join(n for n, p in layout.gradients.items() if not p), text),)
+        return ""
+    return (f"What {layout.backward} returns depends on its learning rate, so it updates a parameter that it uses "
+            f"afterwards. Compute all gradients before the update. (It was called with the rate {RATE:.0f}, so wrong "
+            "gradients are large.)")  # fmt: skip
 
 
 def has_parameters(method: Any, user_inputs: Any) -> bool:
@@ -205,7 +199,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
         return list(value.items())
     if isinstance(value, (list, tuple)):
         return list(enumerate(value))
-    plain = isinstance(value, (str, bytes, int, float, complex, type, np.generic, np.random.Generator))
+    plain = isinstance(value, (str, bytes, int, float, complex, type, np.generic, np.random.Generator, Tensor))
     if plain or callable(getattr(value, "__code__", None)) or inspect.isroutine(value) or inspect.ismodule(value):
         return []
     names = list(getattr(value, "__dict__", {}))
