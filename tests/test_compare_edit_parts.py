@@ -16,7 +16,7 @@ from tests.test_edit_parts import written
 from tinygrad_nn.compare.edits import influence, search
 from tinygrad_nn.compare.edits.candidates import CandidateWriter
 from tinygrad_nn.compare.edits.dependencies import reader
-from tinygrad_nn.compare.edits.kinds import _called_name, _is_size, _operand, _wraps, kind_of
+from tinygrad_nn.compare.edits.kinds import _is_size, _operand, _wraps, kind_of
 from tinygrad_nn.compare.edits.reading import Source, read_source
 from tinygrad_nn.compare.edits.running import Ticker
 from tinygrad_nn.compare.edits.scope import Scope
@@ -24,7 +24,7 @@ from tinygrad_nn.compare.edits.search import arguments_of, describe_changes, nea
 from tinygrad_nn.compare.edits.statement import _renamed_everywhere
 from tinygrad_nn.compare.edits.step import _after, _is_close, edit_of_step
 from tinygrad_nn.compare.edits.text import after_and_before, line_of
-from tinygrad_nn.compare.edits.trees import Change, Spot, expressions_read, statements
+from tinygrad_nn.compare.edits.trees import Change, Spot, called_name, expressions_read, statements
 
 Array = Any
 
@@ -221,7 +221,7 @@ def test_numbers_and_counts_are_sizes(text: str, size: bool) -> None:
 def test_what_a_reduction_is_about(text: str, about: str | None, called: str) -> None:
     found = _operand(expression(text))
     assert (found if found is None else ast.unparse(found)) == about
-    assert _called_name(expression(text)) == called
+    assert called_name(expression(text)) == called
 
 
 def test_an_expression_is_wrapped_by_a_call_or_a_sum() -> None:
@@ -435,6 +435,10 @@ def test_the_line_from_which_all_of_some_results_come() -> None:
     assert [influence.line_of_result(f, k, names) for k in range(3)] == [(6, "a = h"), (7, "b = h"), (8, "c = g")]
     assert influence.line_of_all(len, [0], names) is None
     assert influence.line_of_result(len, 0, names) is None
+    changed = written("def backward(x):\n    a = x * 3\n    a = x * 2\n    a += 1\n    b = np.zeros(3)\n    b += x\n"
+                      "    return a, b\n")  # fmt: skip
+    assert influence.line_of_result(changed, 0, ["a", "b"]) == (3, "a = x * 2; then line 4: a += 1")
+    assert influence.line_of_result(changed, 1, ["a", "b"]) == (6, "b += x")
     direct = written("def backward(x):\n    return x * 2, x\n")
     assert influence.line_of_result(direct, 0, ["a", "x"]) == (2, "return x * 2, x")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...tensor import raw
 from . import trees
 from .additions import Additions
 from .scope import MISSING, Scope, can_broadcast, is_array, is_integer
@@ -46,18 +47,14 @@ class CandidateWriter(Additions):
         super().__init__(scope, numpy)
         self.place, self.slices = place, slices
 
-    def change(self, cost: float, spot: Spot, new: ast.AST | None) -> Iterator[Change]:
-        """Yield the edit that replaces an expression by `new`; nothing if that is None."""
-        if new is not None:
-            yield Change(cost, spot.parent, spot.field, spot.position, new, self.place)
-
     def changes(self) -> Iterator[Change]:
         """Yield all edits of the expressions in the statement."""
         for spot in trees.expressions_read(self.place):
             if isinstance(spot.node, ast.Starred) or spot.field in ("annotation", "returns"):
                 continue
             for cost, new in self.of(spot):
-                yield from self.change(cost, spot, new)
+                if new is not None:
+                    yield Change(cost, spot.parent, spot.field, spot.position, new, self.place)
 
     def of(self, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
         """Yield the expressions that may replace an expression, each with its cost."""
@@ -85,8 +82,9 @@ class CandidateWriter(Additions):
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             yield from self._in_place_of(node, spot)
         if is_integer(found):
-            yield 1.2, plus(node, number(1))
-            yield 1.2, minus(node, number(1))
+            cost = 1.12 if spot.field == "slice" else 1.2  # rather the next index than another number
+            yield cost, plus(node, number(1))
+            yield cost, minus(node, number(1))
         elif isinstance(found, range):
             yield 1.2, call(name("reversed"), node)
         elif is_array(found) or isinstance(found, float):
@@ -122,7 +120,7 @@ class CandidateWriter(Additions):
         if isinstance(right, ast.BinOp) and (undone or type(right.op) is not type(node.op)):
             yield 1.2, binary(binary(left, node.op, right.left), right.op, right.right)
         for call_, other, first in ((left, right, True), (right, left, False)):
-            if isinstance(call_, ast.Call) and self._name_of(call_) in (*REDUCTIONS, "sqrt"):
+            if isinstance(call_, ast.Call) and trees.called_name(call_) in (*REDUCTIONS, "sqrt"):
                 inner = self._argument(call_)
                 joined = binary(inner, node.op, other) if first else binary(other, node.op, inner)
                 yield 1.3, self._with_argument(call_, joined)
@@ -131,13 +129,10 @@ class CandidateWriter(Additions):
         if constant(node) is None:
             yield 1.0, node.operand
 
-    def _name_of(self, node: ast.Call) -> str:
-        return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
-
     def _is_method(self, node: ast.Call) -> bool:
         return isinstance(node.func, ast.Attribute) and not (
             isinstance(node.func.value, ast.Name) and node.func.value.id == self.numpy) and is_array(
-                self.scope.value(node.func.value))  # fmt: skip
+                raw(self.scope.value(node.func.value)))  # fmt: skip
 
     def _argument(self, node: ast.Call) -> ast.expr:
         """Return the array that a call works on: the object of a method, else the first argument."""
@@ -151,7 +146,7 @@ class CandidateWriter(Additions):
         return ast.Call(node.func, [new, *node.args[1:]], node.keywords)
 
     def _call(self, node: ast.Call, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
-        text, about = self._name_of(node), self._argument(node)
+        text, about = trees.called_name(node), self._argument(node)
         function: Any = node.func
         for a, b in FAMILIES:
             other = b if text == a else a if text == b else None
@@ -303,7 +298,7 @@ class CandidateWriter(Additions):
                     yield 1.1, type(node)(elts, ast.Load())
             if len(node.elts) > 2 and not isinstance(spot.parent, ast.Return):
                 yield 1.2, type(node)(node.elts[::-1], ast.Load())
-            if isinstance(spot.parent, ast.Call) and self._name_of(spot.parent) == "transpose" and len(node.elts) < 5:
+            if trees.called_name(spot.parent) == "transpose" and len(node.elts) < 5:
                 yield from ((1.25, type(node)(list(order), ast.Load())) for order in permutations(node.elts))
 
     _list = _tuple
@@ -337,15 +332,21 @@ class CandidateWriter(Additions):
                     yield 1.3, atom.node
                     yield 1.35, ast.UnaryOp(ast.USub(), atom.node)
 
+    def _is_far(self, node: ast.expr, new: ast.expr) -> bool:
+        """Tell whether an expression is a name of the forward only, or the entry at another index: hs[T] for hs[t]."""
+        if isinstance(node, ast.Subscript) and isinstance(new, ast.Subscript):
+            return is_integer(self.scope.value(new.slice))
+        return isinstance(new, ast.Name) and new.id in self.scope.extra
+
     def _in_place_of(self, node: ast.expr, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         """Yield other names in scope whose value has the same type and a fitting shape."""
         value, text = self.scope.value(node), ast.unparse(node)
         for atom in self.scope.atoms:
             if ast.unparse(atom.node) == text:
                 continue
-            far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
+            far = 0.3 * self._is_far(node, atom.node)
             if is_integer(value) and is_integer(atom.value):
-                yield 1.15 + far, atom.node
+                yield 1.15 + far + 0.12 * (spot.field == "slice"), atom.node
             elif is_array(value) and is_array(atom.value) and atom.shape == np.shape(value) and np.ndim(value):
                 kind = np.asarray(value).dtype.kind == np.asarray(atom.value).dtype.kind
                 yield 1.0 + far + 0.3 * (not kind), atom.node
