@@ -97,18 +97,25 @@ def with_source_lines(
                 names=labels,
             )
         edits += [e for e in new_edits if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
-    named = {label for d in bad for label in _labels(d)}
-    joint = {d.where for d in bad if not _labels(d) <= set(labels)}
-    rest = [e for e in edits if not {labels[i] for i in e.fixes} & named]  # of inputs without a diagnosis of their own
-    for edit in edits:
-        edit_labels = [labels[i] for i in edit.fixes]
-        is_joint = len(edits) == 1 or (rest == [edit] and len(joint) == 1)
-        diagnoses = _add_edit(diagnoses, edit, edit_labels, joint if is_joint else set())
+    diagnoses = _add_edits(diagnoses, edits, labels, bad)
     explained = {labels[i] for edit in edits for i in edit.fixes}
     if not backwards:
         return diagnoses
     unexplained = [d for d in diagnoses if not d.harmless and d.where in labels and d.where not in explained]
     return [_add_line(d, backwards[0].target, labels, unexplained) if d in unexplained else d for d in diagnoses]
+
+
+def _add_edits(
+    diagnoses: list[Diagnosis], edits: list[Edit], labels: list[str], bad: list[Diagnosis]
+) -> list[Diagnosis]:
+    """Add edits to the diagnoses that they explain; `labels` are the inputs, `bad` the diagnoses of mistakes."""
+    named = {label for d in bad for label in _labels(d)}
+    joint = {d.where for d in bad if not _labels(d) <= set(labels)}
+    rest = [e for e in edits if not {labels[i] for i in e.fixes} & named]  # of inputs without a diagnosis of their own
+    for edit in edits:
+        is_joint = len(edits) == 1 or (rest == [edit] and len(joint) == 1)
+        diagnoses = _add_edit(diagnoses, edit, [labels[i] for i in edit.fixes], joint if is_joint else set())
+    return diagnoses
 
 
 def _labels(d: Diagnosis) -> set[str]:
