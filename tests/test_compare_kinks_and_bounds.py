@@ -411,12 +411,12 @@ def test_a_unit_is_at_its_kink_within_the_rounding_of_its_terms(name: str, at: f
         judge = unit(at + part * TINY * size, name)
         assert judge.terms[0][0, 0] == pytest.approx(size - at)
         assert judge.derivative_along(0, np.ones((1, 1))).kink is kink
-        assert bool(judge.weight(0, (0, 0)).kink) is kink
-        assert judge.bias(0, (0,)).kink is kink
+        assert bool(judge.entry(0, "W", (0, 0)).kink) is kink
+        assert judge.entry(0, "b", (0,)).kink is kink
         assert judge.delta(0, (0, 0)).kink is kink
         assert not judge.derivative_along(0, np.zeros((1, 1))).kink  # what is not moved crosses nothing
         assert not judge.derivative_along(1, np.ones((1, 1))).kink
-        assert not judge.bias(1, (0,)).kink
+        assert not judge.entry(1, "b", (0,)).kink
 
 
 def test_the_kinks_of_a_loss() -> None:
@@ -458,13 +458,13 @@ def test_a_weight_that_is_0_is_at_the_kink_of_its_penalty() -> None:
         model[0].W = np.array([[0.0, 1.0], [-2.0, 0.5]])
         solver = Solver("mse", regularization=Regularization(method, lam, 0.25))
         judge = Referee(Experiment(model, np.ones((3, 2)), np.ones((3, 2)), [None], solver))
-        assert bool(judge.weight(0, (0, 0)).kink) is kink
-        assert not judge.weight(0, (0, 1)).kink
+        assert bool(judge.entry(0, "W", (0, 0)).kink) is kink
+        assert not judge.entry(0, "W", (0, 1)).kink
         assert judge.direction(0, "W", np.ones((2, 2))).kink is kink
         assert not judge.direction(0, "b", np.ones(2)).kink
         right = judge.case.right
         for index in ((0, 1), (1, 0), (1, 1)):
-            assert judge.weight(0, index).value == pytest.approx(right.dW[0][index], rel=1e-12)
+            assert judge.entry(0, "W", index).value == pytest.approx(right.dW[0][index], rel=1e-12)
         v = np.array([[0.0, 1.0], [-3.0, 0.5]])
         slope = float((right.dW[0] * v).sum())
         assert judge.direction(0, "W", v).value == pytest.approx(slope, rel=1e-12)

@@ -61,19 +61,14 @@ def _diagnosis_index(diagnoses: Sequence[Diagnosis], edit: Edit) -> int | None:
 
 
 def _add_edit(d: Diagnosis, edit: Edit) -> Diagnosis:
-    alternatives_note = (
-        (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
-    )
+    note = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     if d.kind != "unknown" or "NaN" in d.text:  # the source of a NaN says more than its line
-        return replace(d, evidence=(*d.evidence, edit.sentence, *alternatives_note))
+        return replace(d, evidence=(*d.evidence, edit.sentence, *note))
     text = f"{edit.sentence} With this change, the gradients are right, here and at other random inputs."
-    return replace(
-        d, kind=edit.kind, text=text, evidence=(d.text, *d.evidence, *alternatives_note), alternatives=edit.kinds
-    )
+    return replace(d, kind=edit.kind, text=text, evidence=(d.text, *d.evidence, *note), alternatives=edit.kinds)
 
 
 def _agree(user_gradient: Array, right_gradient: Array) -> bool:
-    size = max(float(np.abs(right_gradient).max(initial=0.0)), 1e-300)
-    return user_gradient.shape == right_gradient.shape and bool(
-        (np.abs(user_gradient - right_gradient) <= CLOSE * size).all()
-    )
+    allowed = CLOSE * max(float(np.abs(right_gradient).max(initial=0.0)), 1e-300)
+    is_same_shape = user_gradient.shape == right_gradient.shape
+    return is_same_shape and bool((np.abs(user_gradient - right_gradient) <= allowed).all())

@@ -10,7 +10,7 @@ import numpy as np
 from ...backward import ancestors
 from ...graph.walk import as_argument, conjugate, rule_results
 from ...node import Node
-from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, rerun_operation
+from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes
 
 Array = np.ndarray[Any, Any]
 Replace = Callable[[Node, Array, bool], Array | None]  # (node, gradient, marked) -> what to pass on; None: that one
@@ -88,21 +88,10 @@ class Tape:
 
     def results_of(self, node: Node) -> Callable[[Any], list[Any]]:
         """Return a function that takes another value of a node and returns the results that follow from it."""
-        reached = {node}
-        reruns: list[tuple[Node, list[Any], list[tuple[int, Node]]]] = []
-        for user in reversed(self.operations):
-            moving = [(k, parent) for k, parent in enumerate(parents_of(user)) if parent in reached]
-            if moving:
-                reached.add(user)
-                reruns.append((user, list(args_of(user)), moving))
 
         def results(value: Any) -> list[Any]:
-            new: dict[Node, Any] = {node: value}
-            for user, args, moving in reruns:
-                for k, parent in moving:
-                    args[k] = new[parent]
-                new[user] = rerun_operation(user, args)[0]
-            return [new.get(out, out.out) for out, _ in self.outs]
+            twins = rerun_nodes(self.operations, {node: copy_node(node, out=value)})
+            return [twins.get(out, out).out for out, _ in self.outs]
 
         return results
 

@@ -157,12 +157,11 @@ class Trace:
 
     def leave_out_unfinished(self, f: Any) -> None:
         """Forget the values of a function that stopped to which statements that did not run would have added."""
-        last_statement = self.returned
-        code = getattr(f, "__code__", None)
+        last_statement, code = self.returned, code_of(f)
         if last_statement is None or code is None:
             return
         last = max(at for _, _, at in code.co_lines() if at is not None)
-        source = "".join(linecache.getlines(last_statement.file, f.__globals__))
+        source = "".join(linecache.getlines(last_statement.file, module_names(f)))
         written = names_written_after(source, last_statement.line, last)
         self.bindings = [b for b in self.bindings if b.frame != 1 or b.label.partition("[")[0] not in written]
 
@@ -288,6 +287,11 @@ def is_number(value: Any) -> bool:
 def module_names(f: Any) -> Any:
     """Return the `__globals__` of a function; functions of the same module share it."""
     return getattr(unwrapped(f), "__globals__", None)
+
+
+def code_of(f: Any) -> CodeType | None:
+    """Return the code of a function of the user, None for one that is not written in Python."""
+    return getattr(unwrapped(f), "__code__", None)
 
 
 def is_own(frame: Any, space: Any) -> bool:
