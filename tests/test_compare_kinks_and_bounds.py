@@ -32,7 +32,7 @@ from tinygrad_nn.compare.numerical.nearest import nearest
 from tinygrad_nn.compare.numerical.noise import _bend, _carry_back, _slope, bounds
 from tinygrad_nn.compare.numerical.referee import TINY, Referee, activate, log_softmax, loss_of
 from tinygrad_nn.compare.numerical.sides import Sides
-from tinygrad_nn.compare.numerical.subgradients import Hull, _choose, _error_from_groups
+from tinygrad_nn.compare.numerical.subgradients import FlatRow, Hull, _choose, _error_from_groups
 
 Array = np.ndarray[Any, Any]
 EPS = float(np.finfo(float).eps)
@@ -360,11 +360,11 @@ def test_a_mean_of_slopes_of_many_kinks_is_right_and_nothing_beyond() -> None:
     assert len(graph.kinks) == 6
     g = np.arange(1.0, 7) * sides.at_point.trace.outs[0][1]
     alone, allowed = [[k] for k in range(6)], np.full(6, 1e-9)
-    assert _error_from_groups(graph, alone, g * share, allowed, [0], [g]) is None
+    assert _error_from_groups(graph, alone, g * share, allowed, FlatRow([0], [g])) is None
     for far, place in ((1.05, 1), (-0.05, 0)):
         beyond = share.copy()
         beyond[place] = far
-        away = _error_from_groups(graph, alone, g * beyond, allowed, [0], [g])
+        away = _error_from_groups(graph, alone, g * beyond, allowed, FlatRow([0], [g]))
         assert away is not None
         assert np.flatnonzero(np.abs(away) > 1).tolist() == [place]
         assert away[place] == pytest.approx(0.05 * g[place] / 1e-9 * np.sign(far), rel=1e-6)

@@ -184,7 +184,7 @@ def writing(x: Array) -> Array:
 
 
 def test_a_binding_has_a_state_for_each_change_of_its_array() -> None:
-    trace = Trace(lambda label, value: isinstance(value, np.ndarray), copies=True)
+    trace = Trace(lambda label, value: isinstance(value, np.ndarray))
     trace.run(writing, X.copy())
     found = {b.label: [s.statement.text for s in b.states] for b in trace.bindings}
     assert found == {"x": ["def writing(x: Array) -> Array:"], "a": ["a = x * 1"],
@@ -197,7 +197,7 @@ def test_a_binding_has_a_state_for_each_change_of_its_array() -> None:
     assert trace.returned is not None
     assert trace.returned.text == "return c + b"
     assert trace.final_names.keys() == {"x", "a", "b", "c"}
-    once = Trace(lambda label, value: isinstance(value, np.ndarray), copies=False)
+    once = Trace(lambda label, value: isinstance(value, np.ndarray), replace_argument=lambda value: value)
     once.run(writing, X.copy())
     assert [len(b.states) for b in once.bindings] == [1] * 4
 

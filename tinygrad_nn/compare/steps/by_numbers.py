@@ -81,7 +81,7 @@ class ArrayRun:
     def __init__(self, f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> None:
         self.f, self.inputs = f, inputs
         self.leaves = [np.array(x) for x in leaves]
-        trace = Trace(lambda label, value: _is_value(value), copies=True)
+        trace = Trace(lambda label, value: _is_value(value))
         args, named = self._arguments(self.leaves)
         value = trace.run(f, *args, **named)
         self.bound: dict[Node, BoundValue] = {}

@@ -191,7 +191,7 @@ def _traced(f: Any, tensors: Sequence[Tensor], args: Sequence[Any], named: Mappi
     first = min((t.node.index for t in tensors if t.node is not None), default=0)
     trace = Trace(
         lambda label, value: isinstance(value, Tensor) and (value.node is None or value.node.index >= first),
-        copies=False, replace_argument=_alias_parameter,
+        replace_argument=_alias_parameter,
     )  # fmt: skip
     return trace, trace.run(f, *args, **named)
 
@@ -288,7 +288,7 @@ def run_backward(
             return False
         return not (is_own and label in names.value_names)
 
-    trace = Trace(is_wanted, copies=True)
+    trace = Trace(is_wanted)
     cotangent_ids = {id(x) for x in (g if isinstance(g, tuple) else (g,))}
     stopped = None
     returned = None

@@ -89,13 +89,15 @@ IsWanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to
 class Trace:
     """All bindings in a call, and in the functions of the same module that it calls, in the order of time."""
 
-    def __init__(self, is_wanted: IsWanted, copies: bool, replace_argument: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, is_wanted: IsWanted, replace_argument: Callable[[Any], Any] | None = None) -> None:
         """`is_wanted` chooses the bindings to record.
 
-        `copies` says whether to record each change of an array, since it may be written into. `replace_argument` is
-        applied to each argument of the inner functions, so that a parameter can have a value of its own.
+        In a run on Tensors, `replace_argument` is applied to each argument of the inner functions, so that a parameter
+        can have a value of its own. In a run on arrays each change of an array is recorded, since it may be written
+        into.
         """
-        self.is_wanted, self.copies, self.replace_argument = is_wanted, copies, replace_argument
+        self.is_wanted, self.replace_argument = is_wanted, replace_argument
+        self.copies = replace_argument is None
         self.statements, self.time, self.line_event = Statements(), 0, (0, 0)
         self.bindings: list[Binding] = []
         self.returned: Statement | None = None
