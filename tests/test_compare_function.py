@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn as tg
-from tinygrad_nn import compare_gradients
+from tinygrad_nn import compare_gradients, compare_steps
 
 Array = Any
 
@@ -268,3 +268,115 @@ def test_one_percent_is_wrong_in_float32_also_where_terms_cancel(size: float) ->
         return 2 * (x - x.mean()) / (len(x) - 1) / x.var()
 
     assert not compare_gradients(lambda x: np.log(np.mean(x * x) - np.mean(x) ** 2), (x,), manual=off).ok
+
+
+def naive_sigmoid(z: Any) -> Any:
+    return 1 / (1 + np.exp(-z))
+
+
+def stable_sigmoid(z: Any) -> Any:
+    return np.where(z >= 0, 1 / (1 + np.exp(-z)), np.exp(z) / (1 + np.exp(z)))
+
+
+@pytest.mark.parametrize("largest", [1.0, 30.0, 800.0, 1e5])
+@pytest.mark.parametrize("sigmoid", [naive_sigmoid, stable_sigmoid])
+@pytest.mark.parametrize("factor", [1.0, 1.001])
+def test_units_that_overflow_or_saturate(sigmoid: Callable[[Any], Any], largest: float, factor: float) -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(20, 3)), rng.normal(size=(3, 4))
+    w *= largest / np.abs(x @ w).max()
+    x = np.concatenate([x, -x, x / largest])
+
+    def f(x: Any, w: Any) -> Any:
+        return sigmoid(x @ w)
+
+    def backward(x: Any, w: Any, g: Any) -> Any:
+        a = 1 / (1 + np.exp(-(x @ w)))
+        dz = factor * g * a * (1 - a)
+        return dz @ w.T, x.T @ dz
+
+    report = compare_gradients(f, (x, w), manual=backward)
+    assert report.ok == (factor == 1), str(report)
+    overflows = largest > 709
+    assert ("the result overflows" in str(report)) == overflows
+    if overflows:
+        note = next(n for n in report.notes if "overflows" in n)
+        assert note.startswith("exp in `np.exp(")
+
+    def forward(x: Any, w: Any) -> Any:
+        z = x @ w
+        a = sigmoid(z)
+        loss = np.sum(a * a)
+        return loss, (x, w, a)
+
+    def steps(cache: Any) -> Any:
+        x, w, a = cache
+        da = 2 * a
+        dz = factor * da * a * (1 - a)
+        dw = x.T @ dz
+        dx = dz @ w.T
+        return dx, dw
+
+    report = compare_steps(forward, steps, (x, w))
+    assert report.ok == (factor == 1), str(report)
+    assert ("overflows" in str(report)) == overflows
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 + 1e-6])
+def test_digits_that_a_backward_loses_in_float64_are_rounding_if_longdouble_has_them(factor: float) -> None:
+    x, w = np.random.default_rng(3).uniform(0.9, 1.1, size=(6, 4)), np.array([0.5, -1.0, 20.0, 34.0])
+
+    def backward(x: Any, w: Any, g: Any) -> Any:
+        a = naive_sigmoid(x * w)
+        dz = factor * g * a * (1 - a)  # 1 - a has lost most of its digits
+        return dz * w, (dz * x).sum(axis=0)
+
+    report = compare_gradients(lambda x, w: naive_sigmoid(x * w), (x, w), manual=backward)
+    assert report.ok == (factor == 1), str(report)
+    if factor == 1:
+        assert report.kinds == ("rounding",)
+        assert "computed in float64 and differs only by rounding" in " ".join(str(report).split())
+        assert "of the same numbers in longdouble, it is right" in str(report)
+
+
+def in_three_orders() -> list[Callable[..., Any]]:
+    def first(h: Any, w: Any, b: Any, g: Any) -> Any:
+        dw, db, g = walk(h, w, b, g)
+        return g, dw, db
+
+    def last(h: Any, w: Any, b: Any, g: Any) -> Any:
+        dw, db, g = walk(h, w, b, g)
+        return dw, db, g
+
+    def by_name(h: Any, w: Any, b: Any, g: Any) -> Any:
+        dw, db, g = walk(h, w, b, g)
+        return {"dw": dw, "g": g, "db": db}
+
+    def walk(h: Any, w: Any, b: Any, g: Any) -> Any:
+        hs = [h]
+        for _ in range(3):
+            hs.append(np.tanh(hs[-1] @ w + b))
+        dw, db = np.zeros_like(w), np.zeros_like(b)
+        for t in (2, 1, 0):
+            g = g * (1 - hs[t + 1] ** 2)
+            dw, db, g = dw + hs[t].T @ g, db + g.sum(axis=0), g @ w.T
+        return dw, db, g
+
+    return [first, last, by_name]
+
+
+@pytest.mark.parametrize("backward", in_three_orders())
+def test_the_upstream_gradient_that_a_loop_passed_on_belongs_to_the_input_that_is_left(backward: Any) -> None:
+    def rnn(h: Any, w: Any, b: Any) -> Any:
+        for _ in range(3):
+            h = np.tanh(h @ w + b)
+        return h
+
+    rng = np.random.default_rng(0)
+    inputs = tuple(rng.normal(size=shape) for shape in ((4, 3), (3, 3), 3))
+    assert compare_gradients(rnn, inputs, manual=backward).ok
+
+
+def test_an_input_with_the_name_of_a_cotangent_is_explained() -> None:
+    with pytest.raises(TypeError, match="g is an input here: name the cotangent dout"):
+        compare_gradients(lambda x, g: x * g, (np.ones(2), np.ones(2)), manual=lambda x, w, g: (w * g, x * g))

@@ -1,5 +1,6 @@
 """Functions with user-defined derivatives: VJP and JVP rules, for complex numbers and nests, differentiated again."""
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -177,6 +178,19 @@ def test_one_argument_that_is_a_list_of_one() -> None:
         square = custom_vjp(lambda x: x[0] ** 2, rule)
         (found,) = grad(lambda x: square(x).sum())([np.array([1.0, 2.0])])  # noqa: B023
         np.testing.assert_array_equal(found, [2, 4])
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: custom_vjp(np.sin), "it got no rule. Write f = custom_vjp(f, rule) with rule(g, out, *arguments), "),
+        (lambda: custom_jvp(np.sin), "custom_jvp(f, rule) with rule(v, out, *arguments), instead of @custom_jvp and "),
+        (lambda: custom_vjp(np.sin, 2.0), "it got 2.0 of type float as its rule. Write"),
+    ],
+)
+def test_a_rule_that_is_missing_is_named(make: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(says)):
+        make()
 
 
 @pytest.mark.parametrize("nothing", [[], {}, ()])

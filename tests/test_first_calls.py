@@ -25,8 +25,8 @@ ROWS, IMAGES = RNG.normal(size=(3, 4)), RNG.normal(size=(2, 4, 4, 6))
 
 LAYERS = [  # layers that need no array of their own: as they have no weights, lists reached NumPy's code unconverted
     (nn.Dropout(0.5), ROWS), (nn.SpatialDropout(0.5), IMAGES), (nn.Flatten(), IMAGES), (nn.Unflatten(1, (2, 2)), ROWS),
-    (nn.GLU(), ROWS), (nn.Upsample(scale_factor=2), IMAGES), (nn.ZeroPad2d(1), IMAGES), (nn.MaxPool2d(2), IMAGES),
-    (nn.Threshold(0.1, 0.0), ROWS),
+    (nn.GLU(), ROWS), (nn.Upsample(scale_factor=2), IMAGES), (nn.PixelShuffle(2), IMAGES), (nn.ZeroPad2d(1), IMAGES),
+    (nn.MaxPool2d(2), IMAGES), (nn.Threshold(0.1, 0.0), ROWS),
     *((getattr(nn, name)(), ROWS) for name in (
         "ReLU", "GELU", "CELU", "ELU", "Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "LogSigmoid",
         "LogSoftmax", "Mish", "ReLU6", "SELU", "SiLU", "Sigmoid", "Softmax", "Softmin", "Softplus", "Softshrink",

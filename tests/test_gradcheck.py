@@ -500,3 +500,12 @@ def test_a_function_that_closes_over_parameters_is_checked() -> None:
     model, b = nn.Linear(3, 2, rng=0), Tensor(np.ones(3))
     for f in (model, lambda x: (np.sin(x) * b).sum(axis=1)):
         assert check_gradients(f, np.array([[0.5, -1.0, 2.0]]), order=2).ok
+
+
+@pytest.mark.parametrize("width", [1e-3, 1e-6])
+@pytest.mark.parametrize("place", [0.0, 0.3, -2.0])
+def test_a_step_that_is_steep_and_smooth_is_no_jump(width: float, place: float) -> None:
+    found = derivative(lambda t: float(np.tanh(t / width + place)), 1e-16)
+    right = (1 - np.tanh(place) ** 2) / width
+    assert abs(found.value - right) <= 10 * found.error + 1e-12 * right
+    assert found.error < 1e-5 * right

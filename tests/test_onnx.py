@@ -100,6 +100,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], Any]] = {
     "ReflectionPad2d": (lambda: nn.ReflectionPad2d(2), IMAGE),
     "ReplicationPad2d": (lambda: nn.ReplicationPad2d((1, 2, 0, 1)), IMAGE),
     "Upsample": (lambda: nn.Upsample(scale_factor=2), IMAGE),
+    "PixelShuffle": (lambda: nn.PixelShuffle(2), numbers(2, 4, 3, 3)),
     "Threshold": (lambda: nn.Threshold(0.1, -2.0), numbers(2, 3)),
     "Unflatten": (lambda: nn.Unflatten(1, (2, 3)), numbers(2, 6)),
     **{name: (getattr(nn, name), 3 * numbers(2, 4)) for name in

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn.pytorch as torch
+from tinygrad_nn.pytorch import distributions
 from tinygrad_nn.pytorch.autograd import Function, grad, gradcheck, gradgradcheck
 from tinygrad_nn.pytorch.data import DataLoader, Dataset, TensorDataset, random_split
 
@@ -202,6 +203,22 @@ def test_gradients_of_a_result_are_returned_and_left_nowhere():
         grad(x * y, x)
 
 
+def test_gradients_are_constants_unless_their_graph_is_asked_for():
+    w, v = torch.tensor([0.5, -0.3], requires_grad=True), torch.tensor([2.0, 1.0], requires_grad=True)
+    inner = 2 * w  # computed from another Tensor, as the fast weights of meta-learning are
+    for out, x, slope in (((inner**2).sum(), inner, 2 * inner), ((w**2 * v).sum(), w, 2 * w * v)):
+        (found,) = grad(out, x)
+        np.testing.assert_allclose(found, slope.data, rtol=1e-15)
+        assert not found.requires_grad
+        assert grad(out, x, create_graph=True)[0].requires_grad
+
+
+def test_gradients_with_respect_to_a_constant_raise():
+    w, c = torch.ones(2, requires_grad=True), torch.ones(2)
+    with pytest.raises(RuntimeError, match=r"an input is a constant.*Write x = torch\.tensor\(data, requ"):
+        grad((w * c).sum(), [w, c])
+
+
 def test_gradients_of_several_results_are_summed():
     x, y = torch.tensor(X, requires_grad=True), torch.tensor(Y, requires_grad=True)
     shared = x * y
@@ -308,7 +325,11 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.zeros(2, layout="strided"), "layout: not known"),
         (lambda: torch.set_default_dtype(torch.float32), "dtype=float32"),
         (lambda: torch.unsqueze(torch.ones(2), 0), "did you mean 'unsqueeze'"),
-        (lambda: torch.distributions.Categorical, "Write the formula of the density, and draw with torch.randn"),
+        (lambda: torch.distributions.Gamma, "Write the formula of its density, and draw with torch.randn"),
+        (lambda: distributions.Categorical(), "needs either probs= or logits="),
+        (lambda: distributions.MultivariateNormal(np.zeros(2)), "needs either covariance_matrix= or scale_tril="),
+        (lambda: distributions.kl_divergence(distributions.Normal(0, 1), distributions.Categorical([1.0])),
+         "kl_divergence of Normal and Categorical: it needs two Normal or two Categorical."),
         (lambda: torch.multinomial(torch.ones(2), 3), "one above 0 in each row for each sample"),
         (lambda: torch.multinomial(torch.tensor([1.0, 0.0]), 2), "one above 0 in each row for each sample"),
         (lambda: torch.multinomial(torch.tensor([0.0, 0.0]), 1, True), "with replacement=True at least one; got"),
@@ -319,8 +340,8 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.median(torch.ones(2)), "NumPy's functions take Tensors: np.median."),
         (lambda: torch.svd(torch.ones(2, 2)), "NumPy's functions take Tensors: np.linalg.svd."),
         (lambda: torch.mps.empty_cache(), "there is no device to choose"),
+        (lambda: torch.is_complex(torch.ones(2)), "Write t.dtype.kind == 'c'."),
         (lambda: torch.ones(2).max(axis=0).indices, "or torch.max(t, 1) and torch.sort(t)."),
-        (lambda: torch.ones(2).new_zeros(2), "Write np.zeros(shape, t.dtype), or torch.zeros(shape"),
         (lambda: torch.ones(2).scatter_(0, torch.tensor([0]), 1.0), "Write t.at[index].set(values)"),
         (lambda: torch.ones(2).median(), "NumPy's functions take Tensors: np.median."),
         (lambda: torch.save({"model": object()}, "state.pt"), "state_dict"),
@@ -361,6 +382,34 @@ def test_random_numbers_follow_the_seed_or_a_generator():
     assert drawn() == first
     own = [torch.randn(3, generator=np.random.default_rng(1)).tolist() for _ in range(2)]
     assert own[0] == own[1]
+
+
+@pytest.mark.parametrize(
+    ("made", "mean", "variance"),
+    [
+        (distributions.Normal(np.array([1.0, -2.0]), 0.5), [1.0, -2.0], [0.25, 0.25]),
+        (distributions.Categorical(np.array([[1.0, 3.0], [1.0, 0.0]])), [0.75, 0.0], [0.1875, 0.0]),
+        (distributions.MultivariateNormal(np.array([1.0, -2.0]), np.array([[1.0, 0.5], [0.5, 2.0]])), [1, -2], [1, 2]),
+    ],
+)
+def test_samples_have_the_moments_of_their_distribution(made: Any, mean: Any, variance: Any):
+    torch.manual_seed(0)
+    assert made.sample().shape == (2,)
+    assert not made.sample().requires_grad
+    drawn = made.sample((40, 500)).data
+    assert drawn.shape == (40, 500, 2)
+    np.testing.assert_allclose(drawn.mean(axis=(0, 1)), mean, rtol=0, atol=5 * np.sqrt(2 / 20_000))  # 5 deviations
+    np.testing.assert_allclose(drawn.var(axis=(0, 1)), variance, rtol=5 * np.sqrt(2 / 20_000), atol=0.02)
+
+
+def test_a_sample_passes_gradients_to_its_distribution_only_if_asked():
+    loc, scale = torch.zeros(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    made = distributions.Normal(loc, scale)
+    assert not made.sample().requires_grad
+    noise = made.rsample()
+    noise.sum().backward()
+    np.testing.assert_array_equal(loc.grad, np.ones(3))
+    np.testing.assert_array_equal(scale.grad, noise.data)
 
 
 def test_constructors_have_the_dtypes_of_pytorch_but_for_floats():
@@ -491,3 +540,27 @@ S3 = np.cos(np.arange(9.0)).reshape(3, 3)
 def test_a_function_has_the_options_of_pytorch(call: Any, expected: Any):
     found = call(torch.tensor(S3, requires_grad=True))
     np.testing.assert_allclose(found.data, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tinygrad_nn.pytorch.autograd.functional import hessian, jacobian",
+        "from tinygrad_nn.pytorch.distributions import Categorical, Normal",
+        "from tinygrad_nn.pytorch.fft import rfft",
+        "from tinygrad_nn.pytorch.func import grad, vmap",
+        "from tinygrad_nn.pytorch.linalg import solve",
+        "from tinygrad_nn.pytorch.utils.data import DataLoader",
+        "import tinygrad_nn.pytorch.nn.functional as F; from tinygrad_nn.nn import functional; assert F is functional",
+        "import tinygrad_nn.pytorch.optim as o; from tinygrad_nn import optim; assert o is optim",
+        "from tinygrad_nn.pytorch.optim.lr_scheduler import StepLR",
+        "from tinygrad_nn.pytorch.nn import Linear; from tinygrad_nn import nn; assert Linear is nn.Linear",
+    ],
+)
+def test_namespaces_can_be_imported_from(line: str):
+    exec(line, {})
+
+
+def test_an_import_line_of_an_unknown_name_says_from_where():
+    with pytest.raises(ImportError, match=r"cannot import name 'jacrew' from 'torch\.func'"):
+        exec("from tinygrad_nn.pytorch.func import jacrew", {})

@@ -38,7 +38,17 @@ def stop_gradient(tree: Tree) -> Tree:
     return rebuild([x.detach() if isinstance(x, Tensor) else x for x in leaves])
 
 
-def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+def _check_rule(rule: Any, name: str, call: str) -> None:
+    """Raise if a rule is missing, as in the form of jax, where it is given later."""
+    if not callable(rule):
+        got = "no rule" if rule is None else f"{rule!r:.60} of type {type(rule).__name__} as its rule"
+        raise TypeError(
+            f"custom_{name} takes a function and its rule; it got {got}. Write f = custom_{name}(f, rule) with "
+            f"rule({call}, out, *arguments), instead of @custom_{name} and f.def{name}."
+        )
+
+
+def custom_vjp(f: Callable[..., Any], rule: Any = None) -> Callable[..., Any]:
     r"""Return f with a hand-written VJP rule in place of those of its operations.
 
     .. math:: (\bar x, \bar y, \dots) = rule(\overline{out}, out, x, y, \dots)
@@ -67,6 +77,7 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         >>> float(grad(lambda x: round_through(x) * x)(2.6))
         5.6
     """
+    _check_rule(rule, "vjp", "g")
 
     def gradients(g: Any, out: Any, args: list[Any], metadata: dict[str, Any]) -> list[Any]:
         found = rule(g, out, *args, **metadata)
@@ -83,7 +94,7 @@ def custom_vjp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
     return _operation(f, gradients)
 
 
-def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+def custom_jvp(f: Callable[..., Any], rule: Any = None) -> Callable[..., Any]:
     r"""Return f with a hand-written JVP rule (a derivative along a direction) in place of those of its operations.
 
     .. math:: \dot{out} = rule(\dot x, out, x, \dots)
@@ -110,7 +121,7 @@ def custom_jvp(f: Callable[..., Any], rule: Callable[..., Any]) -> Callable[...,
         >>> float(grad(log1pexp)(0.0)), float(grad(grad(log1pexp))(0.0)), float(jvp(log1pexp, (0.0,), (2.0,))[1])
         (0.5, 0.25, 1.0)
     """
-
+    _check_rule(rule, "jvp", "v")
     known_as_linear = False
 
     def gradients(g: Any, out: Any, args: list[Any], metadata: dict[str, Any]) -> list[Any]:

@@ -246,7 +246,8 @@ class Primitive:
 
             takes, hint = ", ".join(self.metadata) or "no keyword at all", did_you_mean(unknown[0], self.metadata)
             raise TypeError(f"{self.name} of a Tensor does not take {unknown[0]}=; it takes {takes}.{hint}")
-        return arrays, metadata
+        axes = metadata.get("axis")  # several are a list in PyTorch and a tuple in NumPy
+        return arrays, {**metadata, "axis": tuple(axes)} if isinstance(axes, list) else metadata
 
     def _bind_by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if len(args) > self.positional:

@@ -18,7 +18,7 @@ IMPORTS = {
     r"import torch\.nn\.functional as F": "from tinygrad_nn.nn import functional as F",
     r"from torch import (.*)": r"from tinygrad_nn.pytorch import \1",
     r"from torch\.((?:nn|optim)[\w.]*) import (.*)": r"from tinygrad_nn.\1 import \2",
-    r"from torch\.autograd import (.*)": r"from tinygrad_nn.pytorch.autograd import \1",
+    r"from torch\.((?:autograd|distributions|func)[\w.]*) import (.*)": r"from tinygrad_nn.pytorch.\1 import \2",
     r"from torch\.utils\.data import (.*)": r"from tinygrad_nn.pytorch.data import \1",
 }
 

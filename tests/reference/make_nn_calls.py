@@ -192,6 +192,8 @@ nn.Upsample(scale_factor=2)(g)
 F.interpolate(g, scale_factor=(2, 3))
 F.interpolate(g, size=(8, 5))
 F.interpolate(u, scale_factor=2)
+nn.PixelShuffle(2)(g)
+F.pixel_shuffle(g[0], upscale_factor=2)
 nn.ModuleList([nn.Tanh(), nn.Sigmoid()])[1](x)
 nn.ModuleDict({"a": nn.Tanh(), "b": nn.Sigmoid()})["b"](x)
 """

@@ -283,7 +283,7 @@ ELSEWHERE: dict[str, str] = {
 
 _FILLS = "Tensors do not change in place; fill a parameter with nn.init.{name}(parameter{more})."
 ELSEWHERE |= {
-    "fill_":                _FILLS.format(name="constant_", more=", 0.5"),
+    "fill_":                _FILLS.format(name="constant_", more=", 0.5") + " A constant is torch.full((2, 3), 0.5).",
     "uniform_":             _FILLS.format(name="uniform_", more=", -0.1, 0.1"),
     "normal_":              _FILLS.format(name="normal_", more=", 0.0, 0.01"),
     "zero_":                _FILLS.format(name="zeros_", more="") + " Clear a gradient with t.grad = None.",
@@ -292,8 +292,6 @@ ELSEWHERE |= {
     "is_cuda":              _MEMORY,
     **dict.fromkeys(["indices", "values"], "As in NumPy, t.max(axis=1) and t.sort() return no pairs: write "
                     "t.argmax(axis=1) or np.argsort(t), or torch.max(t, 1) and torch.sort(t)."),
-    **dict.fromkeys(["new_zeros", "new_ones", "new_full", "new_tensor", "new_empty"],
-                    "Write np.zeros(shape, t.dtype), or torch.zeros(shape, dtype=t.dtype)."),
     **dict.fromkeys(["scatter", "scatter_", "scatter_add", "scatter_add_", "index_add", "index_add_", "index_copy_",
                      "index_fill", "index_fill_", "masked_scatter", "masked_fill_", "put_", "set_"],
                     "Write t.at[index].set(values) or t.at[index].add(values), which make a new Tensor."),
@@ -301,8 +299,6 @@ ELSEWHERE |= {
     "unbind":               "Write list(t).",
     "select":               "Write t[index], or t[:, index] for the second axis.",
     "narrow":               "Write t[start : start + length].",
-    "ndimension":           "Write t.ndim.",
-    "nelement":             "Write t.size.",
     "inverse":              "Write np.linalg.inv(t).",
 }  # fmt: skip
 

@@ -77,7 +77,7 @@ def gradients(
         if cotangents is not None:
             cotangents[place] = g
         slots = (
-            rule_results(node, np.asarray(g))
+            results_at_overflow(node, np.asarray(g))
             if np.shape(g) == np.shape(node.out)
             else _wide_gradients(node, np.asarray(g))
         )
@@ -91,6 +91,34 @@ def gradients(
                 r = as_argument(r, np.asarray(arg))
             pending[parent] = pending[parent] + r if parent in pending else r
     return [conjugate(np.asarray(pending.get(node, np.zeros_like(node.out)))) for node in graph.inputs]
+
+
+def results_at_overflow(node: Node, g: Array) -> Slots:
+    """Return the results of an operation's rules, with 0 where they are 0 times an infinite value.
+
+    In 1 / (1 + exp(-z)), exp overflows for a very negative z. The result is 0, and so is its derivative, but its rules
+    compute 0 times infinity, which is NaN.
+    """
+    slots = rule_results(node, g)
+    if all(r is None or not np.isnan(r).any() for r in slots):
+        return slots
+    values = [node.out, *(arg for arg in args_of(node) if np.ndim(arg) == 0 or np.shape(arg) == np.shape(g))]
+    overflowed = np.any([np.broadcast_to(~np.isfinite(value), g.shape) for value in values], axis=0)
+    return [np.where(np.isnan(r) & overflowed & (g == 0), 0, r) if np.shape(r) == g.shape else r for r in slots]
+
+
+def overflow_place(graph: Traced) -> int | None:
+    """Return the place of the first operation whose rule gives NaN where `results_at_overflow` gives 0, or None."""
+    if all(np.isfinite(node.out).all() for node in graph.operations):
+        return None
+    arrived: dict[int, Array] = {}
+    gradients(graph, cotangents=arrived)
+    for place in sorted(arrived, reverse=True):
+        node, g = graph.operations[place], np.asarray(arrived[place])
+        pairs = zip(rule_results(node, g), results_at_overflow(node, g), strict=True)
+        if any(r is not None and (np.isnan(r) != np.isnan(mended)).any() for r, mended in pairs):
+            return place
+    return None
 
 
 def _wide_gradients(node: Node, g: Array) -> Slots:
@@ -114,17 +142,20 @@ def rerun_operation(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any
     return out, meta
 
 
-def rerun_nodes(operations: Sequence[Node], changed: Mapping[Node, Node]) -> dict[Node, Node]:
+def rerun_nodes(
+    operations: Sequence[Node], changed: Mapping[Node, Node], constant: Callable[[Any], Any] | None = None
+) -> dict[Node, Node]:
     """Run operations again with some nodes replaced, as `changed` says; return a dict from old nodes to new nodes.
 
-    Only operations that depend on a replaced node are run.
+    Only operations that depend on a replaced node are run. `constant` replaces their arguments that are constants.
     """
     twins = dict(changed)
     for node in reversed(operations):
         parents = parents_of(node)
         if node in twins or not any(parent in twins for parent in parents):
             continue
-        args = [twins[p].out if p in twins else arg for p, arg in zip(parents, args_of(node), strict=True)]
+        args = [twins[p].out if p in twins else constant(arg) if constant and p is None else arg
+                for p, arg in zip(parents, args_of(node), strict=True)]  # fmt: skip
         out, meta = rerun_operation(node, args)
         twins[node] = copy_node(node, out=np.asarray(out), args=args, meta=meta,
                            parents=[twins.get(p, p) if p is not None else None for p in parents])  # fmt: skip

@@ -67,7 +67,7 @@ def effect_of_tiny_constant(difference: float, where: str, tiny: float, is_cause
     """
     if not difference > 0:  # NaN is no difference
         return None
-    if difference <= negligible(tiny):
+    if difference <= (NEGLIGIBLE if is_cause else negligible(tiny)):
         kind, text = "convention", (
             f"The gradient is right but for the effect of a constant such as {tiny:.0e}, which avoids log(0) or a "
             "division by 0 in one of the two passes. This is not a mistake.")  # fmt: skip

@@ -132,7 +132,9 @@ def _sweep(phi: Callable[[float], float], noise: float, first: float) -> _Sweep:
     found = Estimate(best, error, _kink(slopes, jumps, best, error, first))
     settled = error <= max(1e-3 * abs(best), 64 * floor)
     steps_over = len(differences) >= 4 and 8 * floor * h < 0.9 * differences[0] < differences[-1] < 1.1 * differences[0]
-    return _Sweep(found, settled, flat or steps_over)
+    # a jump has the same height for the smallest steps, unlike a slope that is steep in a narrow range
+    is_jump = steps_over and abs(phi(h * SMALL_STEP) - phi(-h * SMALL_STEP)) > 0.9 * differences[0]
+    return _Sweep(found, settled, flat or is_jump)
 
 
 def _slope(phi: Callable[[float], float], h: float) -> float:

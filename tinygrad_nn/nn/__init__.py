@@ -104,7 +104,7 @@ from .pool import (
     MaxPool2d,
 )
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell
-from .resizing import ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d
+from .resizing import PixelShuffle, ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d
 from .transformer import TransformerBlock, TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
@@ -185,6 +185,7 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PixelShuffle",
     "PoissonNLLLoss",
     "RMSNorm",
     "RNN",

@@ -346,6 +346,17 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     return input
 
 
+def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
+    """Make r x r pixels of every r² channels: ``(*, c r², height, width)`` becomes ``(*, c, height r, width r)``."""
+    r, (*front, channels, height, width) = upscale_factor, input.shape
+    if channels % r**2:
+        raise ValueError(f"pixel_shuffle by {r} needs a multiple of {r**2} channels; the input has {channels}.")
+    k = len(front)
+    parts = input.reshape(*front, channels // r**2, r, r, height, width)
+    mixed = np.transpose(parts, (*range(k + 1), k + 3, k + 1, k + 4, k + 2))
+    return mixed.reshape(*front, channels // r**2, height * r, width * r)
+
+
 def _check_shapes(query: Any, key: Any, value: Any, mask: Any) -> None:
     """Raise a ValueError if the shapes of query, key, value and mask do not fit together."""
     shapes = {"query": query.shape, "key": key.shape, "value": value.shape}
@@ -448,8 +459,8 @@ __all__ = [
     "elu", "embedding", "gaussian_nll_loss", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish",
     "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
     "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d", "max_pool2d", "mish",
-    "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad", "poisson_nll_loss", "prelu", "relu",
-    "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss",
+    "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad", "pixel_shuffle", "poisson_nll_loss",
+    "prelu", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss",
     "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
     "triplet_margin_loss",
 ]  # fmt: skip

@@ -35,7 +35,8 @@ class Parameter(metaclass=_ParameterType):
         """Return the Tensor."""
         made = Tensor(raw(data))
         if made.node is None:
-            raise TypeError(f"Parameter takes floats; this is of dtype {made.dtype}. Write data.astype(float).")
+            shape = f" For the shape ({made.data},) write torch.empty({made.data})." if made.ndim == 0 else ""
+            raise TypeError(f"Parameter takes floats; this is of dtype {made.dtype}. Write data.astype(float).{shape}")
         made.requires_grad = requires_grad
         return made
 

@@ -1,4 +1,4 @@
-"""Layers that enlarge images: by padding, or by repeating each pixel."""
+"""Layers that enlarge images: by padding, by repeating each pixel, or by pixels made of channels."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ReplicationPad2d(_Padding):
 
 
 @pytorch_names({
-    "align_corners": (None, "pixels are repeated, not interpolated"),
+    "align_corners": (None, "pixels are repeated, not interpolated; leave it out, and write mode='nearest'"),
     "recompute_scale_factor": ((None, False, True), ""),  # a whole number stays the same
 })
 class Upsample(Module):
@@ -96,3 +96,30 @@ class Upsample(Module):
     def about(self) -> str:
         """Return the size or the factor."""
         return f"scale_factor={self.scale_factor}" if self.size is None else f"size={self.size}"
+
+
+@pytorch_names()
+class PixelShuffle(Module):
+    """Make r x r pixels of every r² channels: ``(batch, c r², h, w)`` becomes ``(batch, c, h r, w r)``.
+
+    Args:
+        upscale_factor: how many times longer the two spatial axes become, r.
+
+    Raises:
+        ValueError: (from a call) the number of channels is no multiple of r².
+
+    Example:
+        >>> PixelShuffle(2)(np.arange(4.0).reshape(1, 4, 1, 1)).tolist()
+        [[[[0.0, 1.0], [2.0, 3.0]]]]
+    """
+
+    def __init__(self, upscale_factor: int) -> None:
+        self.upscale_factor = upscale_factor
+
+    def forward(self, x: Any) -> Any:
+        """Return ``(batch, c, h r, w r)``."""
+        return F.pixel_shuffle(as_array(x), self.upscale_factor)
+
+    def about(self) -> str:
+        """Return the factor."""
+        return f"upscale_factor={self.upscale_factor}"

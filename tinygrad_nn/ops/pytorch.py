@@ -1,12 +1,14 @@
 """Methods of a Tensor with PyTorch's names, made of NumPy functions: ``t.unsqueeze(0)``, ``t.clamp(min=0)``, ...
 
 A name that also exists in NumPy keeps NumPy's meaning: ``t.repeat``, ``t.std()``, ``t.transpose(0, 1)`` of two axes.
-But max, min, std, var, argmax, argmin and argsort follow PyTorch if they are called with PyTorch's keyword ``dim=``.
+But max, min, std, var, argmax, argmin and argsort follow PyTorch if they are called with one of PyTorch's keywords,
+such as ``dim=`` or ``keepdim=``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from ..primitive import METHODS, REGISTRY, numpy_options
 from . import plain, reduce, selection, shape  # noqa: F401 - these define NumPy's methods, which _worded looks up
 
 Function = Callable[..., Any]
+_PYTORCH = frozenset({"dim", "keepdim", "unbiased"})  # the keywords by which a method of both tells whose it is
 
 
 class Found(NamedTuple):
@@ -160,6 +163,19 @@ def retain_grad(x: Any) -> None:
         x.register_hook(keep)
 
 
+def _new(array: Any, like: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """Return an array as a Tensor of the dtype of another one, a constant unless gradients are wanted."""
+    made = type(like)(array.astype(like.dtype if dtype is None else dtype), requires_grad=requires_grad)
+    return to(made, device=device)
+
+
+def _nonzero(x: Any, as_tuple: bool | None = None) -> Any:
+    """Return the indices of the entries that are not zero as in NumPy, or if as_tuple is given as in PyTorch."""
+    found = np.argwhere(x.data) if as_tuple is False else np.nonzero(x.data)
+    kind = type(x.detach())
+    return found if as_tuple is None else tuple(map(kind, found)) if as_tuple else kind(found)
+
+
 def _refuse_device(word: str) -> Function:
     def refuse(x: Any, *args: Any, **kwargs: Any) -> Any:
         raise ValueError(DEVICE.format(name=word))
@@ -172,11 +188,13 @@ def _cast_method(dtype: Any) -> Function:
 
 
 def _pytorch_or_numpy(name: str, meant: Function) -> Function:
-    """Return a method that calls PyTorch's version `meant` if dim= or unbiased= is given, and NumPy's otherwise."""
+    """Return a method that calls PyTorch's version `meant` if a keyword of PyTorch is given, and NumPy's otherwise."""
     numpys = METHODS.get(name) or REGISTRY[name]
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return (meant if "dim" in kwargs or "unbiased" in kwargs else numpys)(x, *args, **kwargs)
+        if _PYTORCH.isdisjoint(kwargs):
+            return numpys(x, *args, **kwargs)
+        return meant(x, *args, **{"dim" if word == "axis" else word: value for word, value in kwargs.items()})
 
     return method
 
@@ -187,13 +205,13 @@ def _numpy_method(function: Function) -> Function:
 
 
 def _index_method(function: Function) -> Function:
-    """Return a method for indices: an array as in NumPy, but a constant Tensor if it is called with dim=."""
+    """Return a method for indices: an array as in NumPy, but a constant Tensor if a keyword of PyTorch is given."""
     numpys = _numpy_method(function)
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
         found = numpys(x, *args, **kwargs)
         is_plain = isinstance(found, (np.ndarray, np.generic))  # in a trace it is a Tensor already
-        return type(x.detach())(found) if is_plain and "dim" in kwargs else found
+        return type(x.detach())(found) if is_plain and not _PYTORCH.isdisjoint(kwargs) else found
 
     return method
 
@@ -204,9 +222,10 @@ def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _repeat(x: Any, *how: Any, **options: Any) -> Any:
-    if len(how) > 2 or (len(how) == 2 and isinstance(how[1], int) and how[1] >= x.ndim):
+    times = how[0] if len(how) == 1 and isinstance(how[0], tuple) and len(how[0]) not in (1, x.size) else how
+    if len(how) > 2 or times is not how or (len(how) == 2 and isinstance(how[1], int) and how[1] >= x.ndim):
         raise TypeError(
-            f"t.repeat is np.repeat(t, repeats, axis). What PyTorch means by t.repeat{how} is np.tile(t, {how})."
+            f"t.repeat is np.repeat(t, repeats, axis). What PyTorch means by t.repeat{how} is np.tile(t, {times})."
         )
     return np.repeat(x, *how, **numpy_options(options))
 
@@ -252,14 +271,22 @@ METHODS.update({
     "lt":          np.less,
     "masked_fill": lambda x, mask, value: np.where(places(mask), value, x),
     "masked_select": lambda x, mask: x[places(mask)],
-    "max":         _pytorch_or_numpy("max", lambda x, dim, keepdim=False: extreme(np.max, np.argmax, x, dim, keepdim)),
-    "min":         _pytorch_or_numpy("min", lambda x, dim, keepdim=False: extreme(np.min, np.argmin, x, dim, keepdim)),
+    "max":         _pytorch_or_numpy("max", partial(extreme, np.max, np.argmax)),
+    "min":         _pytorch_or_numpy("min", partial(extreme, np.min, np.argmin)),
     "mm":          np.matmul,
     "bmm":         np.matmul,
     "mul":         np.multiply,
     "mv":          np.matmul,
     "ne":          np.not_equal,
+    "ndimension":  lambda x: x.ndim,
     "neg":         np.negative,
+    "nelement":    lambda x: x.data.size,
+    "new_empty":   lambda x, *size, **options: _new(np.zeros(lengths(size)), x, **options),
+    "new_full":    lambda x, size, fill_value, **options: _new(np.full(size, fill_value), x, **options),
+    "new_ones":    lambda x, *size, **options: _new(np.ones(lengths(size)), x, **options),
+    "new_tensor":  lambda x, data, **options: _new(np.asarray(places(data)), x, **options),
+    "new_zeros":   lambda x, *size, **options: _new(np.zeros(lengths(size)), x, **options),
+    "nonzero":     _nonzero,
     "norm":        norm,
     "numel":       lambda x: x.data.size,
     "numpy":       numpy,
@@ -272,7 +299,7 @@ METHODS.update({
     "reshape_as":  lambda x, other: x.reshape(other.shape),
     "rsqrt":       lambda x: 1 / np.sqrt(x),
     "split":       split,
-    "std":         _pytorch_or_numpy("std", lambda x, *args, **kwargs: variance_or_std(np.std, x, *args, **kwargs)),
+    "std":         _pytorch_or_numpy("std", partial(variance_or_std, np.std)),
     "sub":         np.subtract,
     "t":           lambda x: x.T,
     "to":          to,
@@ -283,7 +310,7 @@ METHODS.update({
     "type_as":     to,
     "unique":      np.unique,
     "unsqueeze":   lambda x, dim: np.expand_dims(x, dim),
-    "var":         _pytorch_or_numpy("var", lambda x, *args, **kwargs: variance_or_std(np.var, x, *args, **kwargs)),
+    "var":         _pytorch_or_numpy("var", partial(variance_or_std, np.var)),
     "view":        _view,
     "view_as":     lambda x, other: x.reshape(other.shape),
 })  # fmt: skip

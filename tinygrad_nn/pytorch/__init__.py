@@ -13,6 +13,7 @@ Example:
     array([4., 4.])
 """
 
+from sys import modules as _modules
 from types import SimpleNamespace as _SimpleNamespace
 from typing import Any as _Any
 
@@ -22,7 +23,7 @@ from .. import nn, optim, transforms
 from ..common.spelling import ELSEWHERE, no_attribute, numpy_hint
 from ..node import no_grad, recording, recording_in
 from ..tensor import Tensor
-from . import autograd, constructors, data, functions
+from . import autograd, constructors, data, distributions, functions
 from .functions import fft, linalg
 from .missing_names import ABSENT
 from .saving import load, save
@@ -74,9 +75,17 @@ def set_grad_enabled(mode: bool) -> _Any:
 
 
 __all__ = [
-    "Tensor", "accelerator", "autograd", "backends", "cuda", "data", "enable_grad", "fft", "func", "inference_mode",
-    "linalg", "load", "nn", "no_grad", "optim", "save", "set_grad_enabled", "utils", "vmap",
+    "Tensor", "accelerator", "autograd", "backends", "cuda", "data", "distributions", "enable_grad", "fft", "func",
+    "inference_mode", "linalg", "load", "nn", "no_grad", "optim", "save", "set_grad_enabled", "utils", "vmap",
 ]  # fmt: skip
+
+# Namespaces that are no files of this folder, so that their import lines work too: from torch.func import grad.
+for _path, _namespace in {
+    "autograd.functional": autograd.functional, "fft": fft, "func": func, "linalg": linalg, "nn": nn,
+    "nn.functional": nn.functional, "nn.init": nn.init, "nn.utils": nn.utils, "optim": optim,
+    "optim.lr_scheduler": optim.lr_scheduler, "utils": utils, "utils.data": data,
+}.items():  # fmt: skip
+    _modules[f"{__name__}.{_path}"] = _namespace  # type: ignore[assignment]  # Python imports any object that stands there
 
 
 def __getattr__(name: str) -> _Any:

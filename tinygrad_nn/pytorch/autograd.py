@@ -42,6 +42,8 @@ class Names(SimpleNamespace):
     def __init__(self, _called: str, **names: Any) -> None:
         super().__init__(_called=_called, **names)
 
+    __name__ = property(lambda self: self._called)  # for the error of an import line
+
     def __getattr__(self, name: str) -> Any:
         if name[0] == "_":
             raise AttributeError(name)
@@ -177,10 +179,11 @@ def grad(
         grad_outputs: the gradient of the result, of its shape; or one for each result.
         retain_graph, allow_unused, only_inputs: have no effect: no graph is freed here, an input on which the result
             does not depend gets a gradient of zeros, and no other Tensor gets a gradient.
-        create_graph: whether the gradients can be differentiated again.
+        create_graph: whether the gradients can be differentiated again; if not, they are constants.
 
     Raises:
         ValueError: the result has several entries and there is no grad_outputs.
+        RuntimeError: an input is a constant.
 
     Example:
         >>> x = Tensor([1.0, 2.0])
@@ -195,10 +198,16 @@ def grad(
     if grad_outputs is None and outputs.size != 1:
         raise ValueError(f"grad: the result has shape {outputs.shape}; take its sum or mean, or pass grad_outputs.")
     several: Sequence[Tensor] = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not all(getattr(t, "requires_grad", False) for t in several):
+        raise RuntimeError(
+            "grad: an input is a constant, so nothing was recorded for it. Write x = torch.tensor(data, "
+            "requires_grad=True), or x.requires_grad_() before the result is computed."
+        )
     g = np.ones_like(outputs.data) if grad_outputs is None else grad_outputs
     g = constant(g) if create_graph else raw(g)
     with recording(create_graph):
-        return tuple(map(constant, transforms.pullback(outputs, several, g)))
+        found = map(constant, transforms.pullback(outputs, several, g))
+    return tuple(found) if create_graph else tuple(t.detach() for t in found)
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None) -> None:

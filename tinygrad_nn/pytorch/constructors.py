@@ -111,7 +111,10 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def _without_tensors(data: Any) -> Any:
-    return [_without_tensors(x) for x in data] if isinstance(data, (list, tuple)) else raw(data)
+    """Return nested lists without Tensors; in PyTorch, a Tensor of one entry in a list is a number, of any shape."""
+    if not isinstance(data, (list, tuple)):
+        return raw(data)
+    return [x.data.item() if isinstance(x, Tensor) and x.data.size == 1 else _without_tensors(x) for x in data]
 
 
 def _shape_constructor(make: Callable[..., Any], name: str) -> Callable[..., Tensor]:

@@ -11,7 +11,7 @@ from ...common.printable import printable
 from ...gradcheck.numerical import is_float
 from ...tensor import raw
 from ...tree import flatten
-from ..function.calling import Inputs
+from ..function.calling import COTANGENTS, Inputs
 from .signatures import is_cache, is_gradient_name, names_for_gradient
 
 Array = np.ndarray[Any, Any]
@@ -114,6 +114,7 @@ class Pairing:
 
     def _by_name(self, returned: Mapping[Any, Any]) -> dict[int, Any]:
         gradients: dict[int, Any] = {}
+        running: list[Any] = []  # a gradient with the name of the upstream one, which a loop passed on to an input
         for key, value in returned.items():
             k = next(
                 (
@@ -134,6 +135,12 @@ class Pairing:
                 ):
                     gradients[i] = value
                     break
+            else:
+                running += [value] if key in COTANGENTS else []
+        rest = [k for k, indices in self.indices.items()
+                if not set(indices) & set(gradients) and self.all_inputs.names[k].lower() not in LABELS]  # fmt: skip
+        if len(running) == len(rest) == 1:
+            gradients.update(self._of_argument(rest[0], running[0]))
         self._require_all(gradients, set(map(str, returned)))
         return gradients
 

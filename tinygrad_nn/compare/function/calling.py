@@ -196,10 +196,12 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
             kwargs[p.name] = queue.pop(0)
         elif p.default is p.empty:
             input_names = printable(", ".join(inputs.names))
+            like_cotangents = [name for name in COTANGENTS if name in named and name in found]
+            advice = "".join(f" {name} is an input here: name the cotangent dout." for name in like_cotangents)
             raise TypeError(
                 f"compare_gradients: manual has a parameter {p.name!r} and there is no input for it. It is called with "
                 f"{input_names} in this order, with the cotangent where a parameter is named g, and with "
-                "the result where one is named out."
+                f"the result where one is named out.{advice}"
             )
         if p.name in kwargs and p.kind is p.POSITIONAL_ONLY:
             args.append(kwargs.pop(p.name))

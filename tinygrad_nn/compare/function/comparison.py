@@ -22,8 +22,9 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
+from ..guards import largest_guard, trace_without_guards
 from ..numerical.full_gradients import differentiate_inputs
-from ..numerical.precision import measured_rounding, shaken_rounding
+from ..numerical.precision import WIDE, measured_rounding, shaken_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import Traced, gradients, traced
@@ -34,7 +35,7 @@ from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
 from .gradient_data import GradientData
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
 from .lines import with_source_lines
-from .locations import name_values, recording_locations
+from .locations import name_values, overflow_notes, recording_locations
 from .operations import explain_graph, only_shape_diagnosis
 
 Array = np.ndarray[Any, Any]
@@ -43,6 +44,7 @@ EPS = float(np.finfo(np.float64).eps)
 AROUND = 3  # how many sides of the point each gradient is computed on
 SECONDS = 1.5  # about how long the numerical road may take
 DIRECTIONS = 3
+SMALLER = 256.0  # longdouble has 11 more bits than float64: errors that are this many times smaller in it were rounding
 SAME = 0.1  # of the largest entry: a guard such as 1e-8 changes the right gradient by less
 
 
@@ -174,21 +176,30 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         probes,
         trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
         tiny=tiny,
-        right_in_float64=is_wrong and _is_right_in_float64(comparison, graph),
+        right_in=_wider_dtype_in_which_it_is_right(comparison, graph, rounding) if is_wrong else "",
+        guard=_guard_in_the_way(comparison, graph.trace, rounding) if is_wrong else 0.0,
         tiny_is_cause=is_wrong and bool(tiny) and _is_right_with_smaller_constants(comparison, graph.grads),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
              for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
+    notes += overflow_notes(graph.trace)
     checked, size = checked_entries(rows)
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
-    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, [graph.grads, *sides.limits()])
+    seen = [graph.grads, *sides.limits(), *([comparison.user_gradients] if data.guard else [])]
+    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
     error = [np.zeros(x.shape) for x in rounding]
     return ComparisonResult(
         rows, diagnoses, graph.grads, notes, method, no_effect, error, sides.differs_between_sides(rounding)
     )
+
+
+def _machine_epsilon(comparison: ComparisonInput) -> float:
+    """Return the machine epsilon of float32 if any input is less precise than float64, else that of float64."""
+    has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
+    return float(np.finfo(np.float32).eps) if has_float32 else EPS
 
 
 def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides, list[Array]]:
@@ -197,12 +208,11 @@ def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides,
     The rounding of terms that cancel is looked at only if the user's gradients are not within the other bounds.
     """
     code = comparison.code
-    has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
-    eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
+    eps = _machine_epsilon(comparison)
     sides = Sides(lambda moved: run_graph(code, moved, comparison.cotangents), comparison.float64_inputs, graph, eps)
     sides.look_around(comparison.rng, AROUND)
     rounding = sides.rounding()
-    if not has_float32:
+    if eps == EPS:
         measured = measured_rounding(
             lambda cast: (
                 run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
@@ -216,24 +226,46 @@ def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides,
     return sides, rounding
 
 
-def _is_right_in_float64(comparison: ComparisonInput, graph: Run) -> bool:
-    """Tell whether gradients that were computed in float32 are right if the same numbers are passed in float64."""
-    inputs = [x.astype(np.result_type(x.dtype, np.float64)) for x in comparison.input_arrays]
-    if [x.dtype for x in inputs] == [x.dtype for x in comparison.input_arrays]:
-        return False
-    try:
-        user_gradients = comparison.code.gradients(inputs, comparison.g)
-    except Exception:  # user code may raise anything
-        return False
-    rng = np.random.default_rng(0)
-    again = comparison._replace(input_arrays=inputs, user_gradients=user_gradients, rng=rng)
-    return _are_within(user_gradients, graph.grads, _sides_and_rounding(again, graph)[1])
+def _wider_dtype_in_which_it_is_right(comparison: ComparisonInput, graph: Run, rounding: list[Array]) -> str:
+    """Return "float64" or "longdouble" if the user's gradients are right when the inputs are passed in it, else ""."""
+    arrays, first = comparison.input_arrays, comparison.user_gradients
+    if any(m.shape != g.shape or not np.isfinite(m - g).all() for m, g in zip(first, graph.grads, strict=True)):
+        return ""
+    for wider in ("float64", *(["longdouble"] if WIDE else [])):
+        inputs = [x.astype(np.result_type(x.dtype, wider)) for x in arrays]
+        if [x.dtype for x in inputs] == [x.dtype for x in arrays]:
+            continue
+        try:
+            user_gradients = comparison.code.gradients(inputs, comparison.g)
+        except Exception:  # user code may raise anything, and np.linalg refuses longdouble
+            return ""
+        if wider == "float64":
+            rng = np.random.default_rng(0)
+            again = comparison._replace(input_arrays=inputs, user_gradients=user_gradients, rng=rng)
+            bounds = _sides_and_rounding(again, graph)[1]
+        else:  # 1 - r for an r near 1 loses digits in longdouble too, but SMALLER times less
+            bounds = [np.maximum(bound, np.abs(m - g).max(initial=0.0) / SMALLER)
+                      for bound, m, g in zip(rounding, first, graph.grads, strict=True)]  # fmt: skip
+        return wider if _are_within(user_gradients, graph.grads, bounds) else ""
+    return ""
 
 
 def _are_within(user_gradients: Sequence[Array], grads: Sequence[Array], bounds: Sequence[Array]) -> bool:
     """Tell whether the user's gradients are the graph's, within some bounds."""
     return all(m.shape == g.shape and bool((np.abs(m - g) <= bound).all())
                for m, g, bound in zip(user_gradients, grads, bounds, strict=True))  # fmt: skip
+
+
+def _guard_in_the_way(comparison: ComparisonInput, trace: Traced, rounding: list[Array]) -> float:
+    """Return the largest constant such as 1e-8 in a graph without which the user's gradients are right, 0 if none."""
+    unguarded = trace_without_guards(trace)
+    if unguarded is None:
+        return 0.0
+    grads = gradients(unguarded)
+    eps = _machine_epsilon(comparison)
+    shaken = shaken_rounding(unguarded, grads, eps, np.random.default_rng(0))
+    bounds = [np.maximum(a, b) for a, b in zip(rounding, shaken, strict=True)]
+    return largest_guard(trace.operations) if _are_within(comparison.user_gradients, grads, bounds) else 0.0
 
 
 def _is_right_with_smaller_constants(comparison: ComparisonInput, right_gradients: Sequence[Array]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ...common.call_site import NUMPY, PACKAGE
 from ...node import Node, switched
 from ..one_line import on_one_line
-from ..paths import Traced
+from ..paths import Traced, overflow_place
 
 DEEP = 4  # how many calling functions are noted for each operation
 LONG = 60  # how many characters of an expression are shown
@@ -123,6 +123,18 @@ def describe_operation(graph: Traced, place: int, times: int = 1, *, run: bool =
         shown_text = shown_text[: LONG - 3] + "..."
     run_text = f", in each of {times} runs" if times > 1 else _run_text(graph, place) if run else ""
     return f"{name}{f' in `{shown_text}`' if shown_text else ''}, line {line.line}{run_text}"
+
+
+def overflow_notes(graph: Traced) -> list[str]:
+    """Return the note that `backward` gives NaN where this comparison takes 0 times infinity as 0, or []."""
+    place = overflow_place(graph)
+    if place is None:
+        return []
+    operation = describe_operation(graph, place, run=False)
+    note = (f"{operation}: the result overflows, so its gradient, 0 times infinity, is NaN in `backward`. Here it is "
+            "0, as it is for numbers of any size. An equation that does not overflow has no such NaN: "
+            "np.tanh(z / 2) / 2 + 0.5, for instance, is the sigmoid of z.")  # fmt: skip
+    return [note]
 
 
 def _run_text(graph: Traced, place: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from ...primitive import sum_to
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
+from ..guards import guard_diagnosis
 from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
@@ -164,13 +165,16 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
     error = np.abs(m - g)
     seems_rounded = (error <= 16 * SINGLE * (np.abs(g) + 0.05 * np.abs(g).max())).all() and (
         data.wrong_masks[i].mean() > 0.3 and int(data.wrong_masks[i].sum()) > 3 and has_float32_values(m))
-    if data.right_in_float64 or seems_rounded:
-        why = ("of the same numbers in float64, it is right",) if data.right_in_float64 else ()
-        return Diagnosis("rounding", label, "The gradient was computed in float32 and differs only by rounding. This "
+    if data.right_in or seems_rounded:
+        dtype = "float64" if data.right_in == "longdouble" else "float32"
+        why = (f"of the same numbers in {data.right_in}, it is right",) if data.right_in else ()
+        return Diagnosis("rounding", label, f"The gradient was computed in {dtype} and differs only by rounding. This "
                          "is not a mistake.", (f"the largest difference is {error.max():.1e}", *why))  # fmt: skip
     tiny = _effect_of_tiny_constant(data, i)
     if tiny is not None and tiny.harmless:
         return tiny
+    if data.guard:
+        return guard_diagnosis(label, data.guard, largest_difference([(m, g)]))
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip

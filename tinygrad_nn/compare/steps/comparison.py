@@ -19,10 +19,13 @@ from ..behaviour import no_value_diagnosis
 from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
+from ..function.locations import overflow_notes
+from ..guards import guard_diagnosis, largest_guard
 from ..numerical.sides import ULPS
+from ..paths import Traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, compare_row
-from ..tiny_constants import negligible, tiny_constant
+from ..tiny_constants import largest_difference, negligible, tiny_constant
 from .by_numbers import NotFiniteError, is_finite, judged_by_numbers
 from .explain import blamed_steps, explain_step, is_part_of_sum
 from .matching import Match, same_but_ones
@@ -124,7 +127,9 @@ def judge_run(
         not isinstance(probes, Probes) or probes.is_right_elsewhere())  # fmt: skip
     if run.backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
         wrong = wrong[:1]
-    if has_other_meaning:
+    if wrong and matching.is_right_without_guards():
+        reasons = matching.effects_of_guards(judged)
+    elif has_other_meaning:
         reasons = {k: matching.other_meaning(k) for k, step in enumerate(judged) if not step.row.ok}
     else:
         reasons = matching.explained(judged, wrong, probes)
@@ -164,6 +169,7 @@ class _Matching:
         self._eps = max(float(np.finfo(np.float32 if run.has_float32 else np.float64).eps), negligible(tiny) / ULPS)
         self.tape, self.right_gradients, self.matches, self.notes = matched(run)
         _require_gradients(self.matches, run.graph)
+        self.notes += overflow_notes(Traced(self.tape.outs, self.inputs, self.tape.operations))
         self.bounds, self.walked, self.wrong = self._walk(self.tape, self.matches)
         self._divide_by_a_size()
         self._parts = self._leave_out_parts()
@@ -237,10 +243,14 @@ class _Matching:
                                   "numbers but for an axis of length 1, kept or dropped.")  # fmt: skip
                 value = value.reshape(right.shape)
                 state = state._replace(array=value)
-            pair = ArrayPair(label, "intermediate" if node.primitive else "input", value, right, self.bounds[0][k])
-            check_entry, directional = referee.of(node, right, self.bounds[0][k], self.rng)
+            bound, role = self.bounds[0][k], "intermediate" if node.primitive else "input"
+            pair = ArrayPair(label, role, value, right, bound)
+            if not self.wrong and value.shape == right.shape:  # if all rules are right, what adds up is rounding
+                pair = pair._replace(role="intermediate", rounding=np.fmax(bound, np.abs(value - right)))
+            check_entry, directional = referee.of(node, right, pair.rounding, self.rng)
             row, _ = compare_row(pair, check_entry, self.rng, 0, directional)
-            by_rule = ArrayPair(label, pair.role, value, self.walked.rule_gradients[node], self.bounds[1][k])
+            row = replace(row, role=role)
+            by_rule = ArrayPair(label, role, value, self.walked.rule_gradients[node], self.bounds[1][k])
             rule_row, wrong_mask = compare_row(by_rule, ignore_message, self.rng, 0)
             judged.append(_Judged(state, row, rule_row, wrong_mask))
         return judged, referee.checked
@@ -255,6 +265,26 @@ class _Matching:
             wrong_values = [k for k, step in enumerate(judged) if not step.row.ok]
             wrong = [k for k in wrong if not probes.is_right_from_right(k, wrong_values)]
         return wrong
+
+    def is_right_without_guards(self) -> bool:
+        """Tell whether all gradients are right if constants such as 1e-8 are left out of the forward."""
+        tape, twins = self.tape.without_guards(self.inputs)
+        if not twins:
+            return False
+        matches = [m._replace(version=m.version._replace(node=twins.get(m.version.node, m.version.node)))
+                   for m in self.matches]  # fmt: skip
+        user_gradients = injected(tape, matches).user_gradients
+        inputs = [twins[node] for node in self.inputs]
+        bounds = bounds_of(tape, inputs, matches, user_gradients, self._eps, self.rng)
+        walked = gradient_decisions(tape, matches, bounds[1])
+        return not wrong_steps(walked, matches, bounds[1])
+
+    def effects_of_guards(self, judged: Sequence[_Judged]) -> dict[int, Explained]:
+        """Return the explanation of gradients that are right for the forward without constants such as 1e-8."""
+        differing = [k for k, step in enumerate(judged) if not (step.row.ok and step.rule_row.ok)]
+        pairs = [(self.walked.states[k].array, self.right_gradients[self.matches[k].version.node]) for k in differing]
+        diagnosis = guard_diagnosis("", largest_guard(self.tape.operations), largest_difference(pairs))
+        return {k: Explained(diagnosis, self.walked.states[k]) for k in differing}
 
     def other_meaning(self, k: int) -> Explained:
         """Return the explanation of a name that holds something else than the gradient of its value."""
@@ -351,7 +381,8 @@ def _report(title: str, run: Passes, steps: list[Step], notes: list[str], method
     wrong: dict[Any, list[Step]] = {}
     for step in steps:
         if step.diagnosis is not None:
-            wrong.setdefault((step.line, step.source, step.diagnosis), []).append(step)
+            own_place = (step.line, step.source) if step.diagnosis.where else None  # None: it is about all steps
+            wrong.setdefault((own_place, step.diagnosis), []).append(step)
     diagnoses = []
     for alike in wrong.values():
         first = alike[0]

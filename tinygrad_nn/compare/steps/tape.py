@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ...backward import ancestors
-from ...graph.walk import as_argument, conjugate, rule_results
+from ...graph.walk import as_argument, conjugate
 from ...node import Node
-from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes
+from ..guards import without_guards
+from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, results_at_overflow
 
 Array = np.ndarray[Any, Any]
 Replace = Callable[[Node, Array, bool], Array | None]  # (node, gradient, marked) -> what to pass on; None: that one
@@ -71,7 +72,7 @@ class Tape:
                 mark = other is LOST or (mark and other is None)
                 g = g if other is None or other is LOST else conjugate(other)
             g = np.asarray(g if shake is None else shake(np.asarray(g)))
-            for parent, arg, r in zip(parents_of(node), args_of(node), rule_results(node, g), strict=True):
+            for parent, arg, r in zip(parents_of(node), args_of(node), results_at_overflow(node, g), strict=True):
                 if parent is None or r is None:
                     continue
                 r = as_argument(np.asarray(r), np.asarray(arg))
@@ -98,6 +99,11 @@ class Tape:
     def moved(self, changed: Mapping[Node, Any]) -> tuple[Tape, dict[Node, Node]]:
         """Return the graph computed again from other values of some nodes, and the map from old to new nodes."""
         twins = rerun_nodes(self.operations, {node: copy_node(node, out=np.asarray(x)) for node, x in changed.items()})
+        return Tape([(twins.get(node, node), g) for node, g in self.outs], self.summed), twins
+
+    def without_guards(self, inputs: Sequence[Node]) -> tuple[Tape, dict[Node, Node]]:
+        """Return the graph without constants such as 1e-8, and the map from old to new nodes; {} if it has none."""
+        twins = without_guards(self.operations, inputs)
         return Tape([(twins.get(node, node), g) for node, g in self.outs], self.summed), twins
 
     def segment(self, node: Node, user_gradients: Mapping[Node, Array]) -> Traced:

@@ -11,13 +11,14 @@ from ...node import Node
 from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS, Run, Sides
 from ..paths import Traced
+from ..rows import ROUNDINGS
 from .matching import Match, candidate_states, choose_state, is_within_bound, same_but_ones
 from .tape import LOST, Tape
 from .tracing import State
 
 Array = np.ndarray[Any, Any]
 
-SINGLE = float(np.finfo(np.float32).eps)
+SINGLE, EPS = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
 AROUND = 3  # nearby points at which each gradient is computed again, to measure rounding
 FEW = 4  # most undecided gradients for which other states are tried
 EXACT = 1e-9  # of the largest entry: the bound of a gradient for which no rounding was measured
@@ -148,6 +149,11 @@ def bounds_of(
         )
         rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
     values, rule_bounds = rounding[: len(nodes)], rounding[len(nodes) :]
+    for k, node in enumerate(nodes):  # y (1 - y) of a y near 1 has lost its digits: it is 0 for a slope of 1e-20
+        others = {other: g for other, g in user_gradients.items() if other is not node}
+        for _, g in tape.segment(node, others).outs:
+            if g.shape == rule_bounds[k].shape:
+                rule_bounds[k] = rule_bounds[k] + ROUNDINGS * (SINGLE if eps >= SINGLE else EPS) * np.abs(g)
 
     def shake(g: Array) -> Array:
         moved: Array = g * (1 + ULPS * eps * rng.uniform(-1, 1, g.shape))
