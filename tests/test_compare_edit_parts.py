@@ -16,7 +16,7 @@ from tests.test_edit_parts import written
 from tinygrad_nn.compare.edits import influence, search
 from tinygrad_nn.compare.edits.candidates import CandidateWriter
 from tinygrad_nn.compare.edits.dependencies import reader
-from tinygrad_nn.compare.edits.kinds import _called_name, _is_size, _operand, _wraps, kind_of
+from tinygrad_nn.compare.edits.kinds import _is_size, _operand, _wraps, kind_of
 from tinygrad_nn.compare.edits.reading import Source, read_source
 from tinygrad_nn.compare.edits.running import Ticker
 from tinygrad_nn.compare.edits.scope import Scope
@@ -24,7 +24,7 @@ from tinygrad_nn.compare.edits.search import arguments_of, describe_changes, nea
 from tinygrad_nn.compare.edits.statement import _renamed_everywhere
 from tinygrad_nn.compare.edits.step import _after, _is_close, edit_of_step
 from tinygrad_nn.compare.edits.text import after_and_before, line_of
-from tinygrad_nn.compare.edits.trees import Change, Spot, expressions_read, statements
+from tinygrad_nn.compare.edits.trees import Change, Spot, called_name, expressions_read, statements
 
 Array = Any
 
@@ -221,7 +221,7 @@ def test_numbers_and_counts_are_sizes(text: str, size: bool) -> None:
 def test_what_a_reduction_is_about(text: str, about: str | None, called: str) -> None:
     found = _operand(expression(text))
     assert (found if found is None else ast.unparse(found)) == about
-    assert _called_name(expression(text)) == called
+    assert called_name(expression(text)) == called
 
 
 def test_an_expression_is_wrapped_by_a_call_or_a_sum() -> None:

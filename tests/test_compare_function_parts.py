@@ -97,14 +97,14 @@ def test_inputs_in_the_order_of_parameters() -> None:
 
 def test_which_parameters_of_a_backward_are_none_of_the_inputs() -> None:
     inputs = make_inputs(["x", "g"], [V, V])
-    assert not calling.takes_cotangent(lambda x, g: 0, inputs)
-    assert calling.takes_cotangent(lambda x, g, dout: 0, inputs)
-    assert not calling.takes_cotangent(V, inputs)
-    assert not calling.takes_cotangent(max, inputs)
-    assert calling.takes_result(lambda out: 0, inputs)
-    assert not calling.takes_result(lambda x: 0, inputs)
-    assert not calling.takes_result(lambda out: 0, make_inputs(["out"], [V]))
-    assert not calling.takes_result(max, inputs)
+    assert not calling.takes_any(lambda x, g: 0, calling.COTANGENTS, inputs)
+    assert calling.takes_any(lambda x, g, dout: 0, calling.COTANGENTS, inputs)
+    assert not calling.takes_any(V, calling.COTANGENTS, inputs)
+    assert not calling.takes_any(max, calling.COTANGENTS, inputs)
+    assert calling.takes_any(lambda out: 0, calling.OUT, inputs)
+    assert not calling.takes_any(lambda x: 0, calling.OUT, inputs)
+    assert not calling.takes_any(lambda out: 0, calling.OUT, make_inputs(["out"], [V]))
+    assert not calling.takes_any(max, calling.OUT, inputs)
 
 
 def called(manual: Any, names: tuple[str, ...] = ("a", "b"), by_name: bool = False) -> Any:

@@ -14,6 +14,7 @@ from tinygrad_nn.compare.conventions.code import Code
 from tinygrad_nn.compare.conventions.reasons import Reason, disconnected
 from tinygrad_nn.compare.conventions.recognize import recognize_code
 from tinygrad_nn.compare.diagnosis import Diagnosis
+from tinygrad_nn.compare.edits import Edit
 from tinygrad_nn.compare.factors import Factor
 from tinygrad_nn.compare.function import black_box, comparison, lines, operations
 from tinygrad_nn.compare.function.black_box import _explain, _probe_entries, compare_without_graph
@@ -212,8 +213,7 @@ def test_a_graph_that_has_not_all_that_the_result_depends_on() -> None:
 
 
 def edit_of(fixes: tuple[int, ...], *, names: tuple[str, ...] = ("back",), others: tuple[str, ...] = ()) -> Any:
-    return SimpleNamespace(kind="sign", fixes=fixes, lineno=7, names=names, alternatives=others, kinds=("scale",),
-                           sentence="In line 7 a would be right.")  # fmt: skip
+    return Edit(7, "", "", "In line 7 a would be right.", fixes, others, names, kind="sign", kinds=("scale",))
 
 
 def test_an_edit_is_named_in_the_diagnoses_of_the_gradients_that_it_corrects() -> None:

@@ -286,9 +286,9 @@ class Kept:
 
 
 def probed(answer: Any, monkeypatch: pytest.MonkeyPatch, primitive: Any = "sin") -> tuple[Kept, Kept, Any, Any]:
-    by_step, by_result = Kept(answer), Kept(answer)
+    by_step, by_result = Kept(answer), Kept(() if answer is None else (answer,))
     monkeypatch.setattr(probes, "edit_of_step", by_step)
-    monkeypatch.setattr(probes, "nearest_edit", by_result)
+    monkeypatch.setattr(probes, "nearest_edits", by_result)
     plain = [state(X, 3), state(2 * X, 6, OTHER), state(3 * X, 8)]
     states = [one._replace(visit=visit) for one, visit in zip(plain, (0, 0, 1), strict=True)]
     one = SimpleNamespace(name="dx", states=states, belongs_to="x", round=1)

@@ -512,7 +512,7 @@ def test_mistakes_at_several_operations() -> None:
     seen = look_again(steps)
     search = Search(seen)
     walks = list(search._walk_mutants())
-    assert {type(m).__name__ for m, _ in walks} == {"Mutant", "Recomputed"}
+    assert {m.remake is None for m, _ in walks} == {True, False}
     assert [m.cost for m, _ in walks] == sorted(m.cost for m, _ in walks)
     tried = [(m.kind, tuple((p, part.text, part.slot, part.key) for p, part in m.parts)) for m, _ in walks]
     assert len(set(tried)) == len(tried)
@@ -814,7 +814,7 @@ def test_a_mistake_that_the_last_steps_agree_with() -> None:
         noise = np.zeros((7, 2))
         noise[:4] = 5.0  # what comes of the steps before is not looked at
         assert part.agrees(every, made[0] + noise, 1e-9)
-    lost = Mutant("scale", "", ((tanhs[0], cut(tanhs[0], None)),))
+    lost = Mutant("scale", "", ((tanhs[0], cut(tanhs[0])),))
     assert one.agrees(lost, 0 * right[0], 1e-9)
     assert not one.agrees(lost, right[0], 1e-4)
     off = np.zeros((7, 2))
@@ -850,7 +850,7 @@ def test_how_near_a_norm_needs_to_be() -> None:
     def found(eps: Any, off: float = 0.0) -> list[tuple[Any, float]]:
         out = (x - mean) / np.sqrt(var + eps)
         out[0, 1] += off * np.abs(out).max()
-        return [(options["axis"], options["eps"]) for _, options, _ in _norms(x, out)]
+        return [(options["axis"], options["eps"]) for _, options in _norms(x, out)]
 
     assert found(0.125) == [((1,), 0.125)]
     assert found(0.125, 0.9e-9) == [((1,), 0.125)]

@@ -50,7 +50,7 @@ def soft(x: Any, axis: int) -> Any:
 )  # fmt: skip
 def test_the_function_that_one_array_is_of_another(end: str, out: Array, names: list[str]) -> None:
     found = list(_functions(end, X, out))
-    assert [f"{name} {options['axis']}" if "axis" in options else name for name, options, _ in found] == names
+    assert [f"{name} {options['axis']}" if "axis" in options else name for name, options in found] == names
     assert not list(_functions(end, X.astype(int), out))
     assert not list(_functions(end, X * np.nan, out))
     assert not list(_functions("divide", np.ones(1), np.tanh(np.ones(1))))
@@ -66,11 +66,7 @@ def test_the_norm_that_one_array_is_of_another(shape: Any, axes: Any, eps: float
     x = R.normal(size=shape) + 1
     mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
     out = (x - mean) / np.sqrt(var + eps)
-    ((name, options, saves),) = _norms(x, out)
-    assert (name, options) == ("standardize", {"axis": axes, "eps": eps})
-    assert saves is not None
-    np.testing.assert_array_equal(saves(x)["mean"], mean)
-    np.testing.assert_array_equal(saves(x)["var"], var)
+    assert list(_norms(x, out)) == [("standardize", {"axis": axes, "eps": eps})]
     assert not list(_norms(x, 0 * out))
     assert not list(_norms(x, out + 1))
     assert not list(_norms(x, np.sin(out)))

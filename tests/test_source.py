@@ -15,7 +15,7 @@ import pytest
 
 import tinygrad_nn as tg
 from tests.wrong_lines import RIGHT, WRONG, text_of
-from tinygrad_nn.compare.edits import Edit, edit_of_step, line_of_all, line_of_result, nearest_edit, nearest_edits
+from tinygrad_nn.compare.edits import Edit, edit_of_step, line_of_all, line_of_result, nearest_edits
 from tinygrad_nn.compare.edits.candidates import CandidateWriter
 from tinygrad_nn.compare.edits.scope import Scope
 from tinygrad_nn.compare.edits.statement import statement_changes
@@ -151,9 +151,10 @@ X = [np.arange(1.0, 4.0), np.arange(2.0, 7.0)]
 
 
 def of_square(f: Callable[..., Any], **options: Any) -> Edit | None:
-    return nearest_edit(f, lambda g, probe: g(X[probe].copy()),
-                        lambda dx, probe: [dx.shape == X[probe].shape and np.allclose(dx, 2 * X[probe])],
-                        probes=2, **options)  # fmt: skip
+    edits = nearest_edits(f, lambda g, probe: g(X[probe].copy()),
+                          lambda dx, probe: [dx.shape == X[probe].shape and np.allclose(dx, 2 * X[probe])],
+                          probes=2, **options)  # fmt: skip
+    return edits[0] if edits else None
 
 
 def test_the_source_of_any_kind_of_function_is_found() -> None:
@@ -185,12 +186,11 @@ def test_an_edit_tells_which_of_its_names_the_function_lacks() -> None:
         return 3 * x
 
     slopes = [np.array([0.3, -1.2, 0.7]), np.array([0.4, 1.9, -0.6, 0.8, 2.2])]
-    found = nearest_edit(
+    (found,) = nearest_edits(
         backward, lambda g, probe: g(X[probe].copy()),
         lambda dx, probe: [np.allclose(dx, slopes[probe] * 3 * X[probe])],
         probes=2, values=lambda probe: {"slope": slopes[probe]},
     )  # fmt: skip
-    assert found is not None
     assert "slope" in found.after
     assert found.lacks == ("slope",)
 
@@ -302,11 +302,10 @@ def test_suspected_lines_come_first_and_names_from_elsewhere_are_offered() -> No
     judge = Judge("dropout and sigmoid")
     hidden = text.replace("z, mask, W", "z, W")
     f = written(hidden)
-    found = nearest_edit(
+    (found,) = nearest_edits(
         f, lambda g, p: g(*(b for k, b in enumerate(judge.batches[p]) if k != 2)), judge.right, probes=3,
         lines={line}, values=lambda p: {"mask": judge.batches[p][2]},
     )  # fmt: skip
-    assert found is not None
     assert found.after == "ds = g * mask"
     assert "mask" in found.sentence
 

@@ -12,6 +12,12 @@ import numpy as np
 PACKAGE, NUMPY = dirname(dirname(__file__)) + os.sep, dirname(np.__file__) + os.sep
 
 
+def is_of_library(file: str) -> bool:
+    """Tell whether a source file belongs to this package, another installed one, or Python; else it is the user's."""
+    return file.startswith((PACKAGE, NUMPY, "<frozen", "<__array")) or any(
+        place in file for place in ("site-packages", "dist-packages", "/lib/python"))  # fmt: skip
+
+
 def calling_line(generated: str = "<") -> tuple[str, int]:
     """Return file and line of the innermost frame outside this package, NumPy and generated code.
 

@@ -258,6 +258,7 @@ METHODS.update({
     "expand":      expand,
     "expand_as":   lambda x, other: np.broadcast_to(x, other.shape),
     "flatten":     _flatten,
+    "flip":        lambda x, *axes, dims=(): np.flip(x, lengths(axes) or dims),
     "float":       _cast_method(np.float32),
     "gather":      gather,
     "ge":          np.greater_equal,

@@ -103,9 +103,9 @@ def _takes_results(f: Any, manual: Any, inputs: Inputs) -> bool:
 def _has_unnamed_cache(manual: Any, inputs: Inputs) -> bool:
     """Tell whether a backward has two required parameters, none named as an input, and the first as a gradient."""
     needed = [p.name for p in parameters(manual) if p.default is p.empty]
-    if len(needed) < 2 or any(n in inputs.names for n in needed):
+    if len(needed) != 2 or len(inputs.names) == 1 or any(n in inputs.names for n in needed):
         return False
-    return len(needed) == 2 and len(inputs.names) != 1 and (needed[0] in COTANGENTS or needed[0].startswith("d"))
+    return needed[0] in COTANGENTS or needed[0].startswith("d")
 
 
 def _find_layout(f: Any, manual: Any, inputs: Inputs, value: Sequence[Any]) -> ReturnLayout:

@@ -411,7 +411,7 @@ def _gradient_path(twin: Any, path: Path) -> Path | None:
         for other in beside:
             name = str(other).removeprefix(".").lstrip("_")
             belongs = [n.lower() for n in names_for_gradient(name)]
-            if len(belongs) > 1 and (belongs[0] == bare or (bare in ("data", "value", "val") and name == "grad")):
+            if len(belongs) > 1 and belongs[0] == bare:
                 tried.append((*above, other))
         if bare in ("data", "value", "val"):
             tried += [(*above, other) for other in beside if str(other) in (".grad", ".gradient")]
@@ -426,8 +426,7 @@ def _gradient_path(twin: Any, path: Path) -> Path | None:
                 inside = dict(_parts(part))
                 tried += [(*above[:-1], k, n) for n in names if n in inside]
     for place in tried:
-        value = _value_at(twin, place)
-        if value is not None and is_float(value) and place != path:
+        if is_float(_value_at(twin, place)) and place != path:
             return place
     return None
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import linecache
 import textwrap
 from collections.abc import Iterator
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
-from ...common.call_site import NUMPY, PACKAGE
+from ...common.call_site import is_of_library
 from ...common.printable import printable
+from .signatures import source_tree
 
 WRITES = "writes into an array"
 ARRAYS = ("asarray", "array", "ascontiguousarray", "asfarray", "fromiter", "full", "float64", "float32", "vectorize")
-NUMBERS = ("float", "int", "complex", "round", "sum", "min", "max", "range")
+NUMBERS = ("float", "int", "complex", "round")
 EDIT = (
     "Only writing into arrays prevents a graph. Collect the parts in a list and join them, {out} = np.stack(parts), or "
     "make a new Tensor at each step, {out} = {out}.at[{index}].{method}(...), where {out} begins as "
@@ -73,9 +73,7 @@ def _own_frame(trace: TracebackType | None) -> tuple[CodeType, int, str] | None:
     innermost = None
     while trace is not None:
         code = trace.tb_frame.f_code
-        file = code.co_filename
-        installed = "site-packages" in file or "dist-packages" in file or file.startswith(("<frozen", "<__array"))
-        if not (file.startswith((PACKAGE, NUMPY)) or installed or "/lib/python" in file):
+        if not is_of_library(code.co_filename):
             innermost = code, *_expression(trace)
         trace = trace.tb_next
     return innermost
@@ -94,23 +92,12 @@ def _expression(trace: TracebackType) -> tuple[int, str]:
 
 def _statement(code: CodeType, line: int) -> str:
     """Return the first line of the innermost statement of user code at a line."""
-    for node in _statements(code):
-        if node.lineno <= line <= (node.end_lineno or node.lineno):
+    for node in ast.walk(source_tree(code)):
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno):
             inner = [n for n in ast.walk(node) if isinstance(n, ast.stmt) and n is not node]
             if not any(n.lineno <= line <= (n.end_lineno or n.lineno) for n in inner):
                 return ast.unparse(node).split("\n")[0]
     return linecache.getline(code.co_filename, line).strip()
-
-
-def _statements(code: CodeType) -> Iterator[ast.stmt]:
-    """Yield the statements of a function, with their line numbers in the file; nothing if there is no source."""
-    try:
-        lines, first = inspect.getsourcelines(code)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError, ValueError):
-        return
-    ast.increment_lineno(tree, max(first, 1) - 1)
-    yield from (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
 
 
 def _obstacle_clauses(text: str, error: BaseException | None = None) -> Iterator[str]:
@@ -128,12 +115,12 @@ def _obstacle_clauses(text: str, error: BaseException | None = None) -> Iterator
         name = ast.unparse(node.func)
         last = name.rpartition(".")[2]
         root = name.partition(".")[0]
-        if root == "math" or root == "cmath" or (error is not None and last in ("sqrt", "exp", "log", "tanh", "pow")
+        if root in ("math", "cmath") or (error is not None and last in ("sqrt", "exp", "log", "tanh", "pow")
                                                  and "." not in name):  # fmt: skip
             yield f"calls plain Python math, {name}, which takes numbers only"
         elif root in ("scipy", "special", "stats", "signal", "linalg") or _has_frame_in(error, "scipy"):
             yield f"calls SciPy, {name}, which has no rule here"
-        elif last in ("item", "tolist") or name in NUMBERS[:4]:
+        elif last in ("item", "tolist") or name in NUMBERS:
             yield f"turns a Tensor into a plain number, {name}"
         elif last in ARRAYS:
             yield f"makes an array of Tensors, {name}"
@@ -161,7 +148,7 @@ def _has_frame_in(error: BaseException | None, package: str) -> bool:
 def _edit_advice(code: CodeType, text: str) -> str:
     """Return the advice `EDIT`, if writing into arrays is the only obstacle in the function; else ""."""
     simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
-    for node in _statements(code):
+    for node in ast.walk(source_tree(code)):
         if isinstance(node, simple) and any(clause != WRITES for clause in _obstacle_clauses(ast.unparse(node))):
             return ""
     node = ast.parse(text).body[0]

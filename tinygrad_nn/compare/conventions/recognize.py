@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..function.calling import Inputs, arrange, call_function, call_manual, takes_cotangent, takes_result
+from ..function.calling import COTANGENTS, OUT, Inputs, arrange, call_function, call_manual, takes_any
 from .cached import read_cached
 from .code import Code, results
 from .context import is_function_class, is_operation, read_function_class, read_operation
@@ -51,7 +51,7 @@ def is_code(f: Any) -> bool:
 
 def _read_plain(f: Any, inputs: Inputs, manual: Any) -> Code:
     """Return the `Code` of a plain function whose gradients are given, or whose backward takes the same inputs."""
-    takes_out = callable(manual) and takes_result(manual, inputs)
+    takes_out = takes_any(manual, OUT, inputs)
 
     def back(now: Inputs, leaves: Sequence[Array], g: Any) -> Any:
         outs = results(call_function(f, now, [x.copy() for x in leaves])) if takes_out else []
@@ -59,4 +59,4 @@ def _read_plain(f: Any, inputs: Inputs, manual: Any) -> Code:
 
     name = getattr(f, "__name__", type(f).__name__)
     return Code(name, inputs, lambda now, leaves: call_function(f, now, leaves), back,
-                takes_cotangent(manual, inputs), f, manual)  # fmt: skip
+                takes_any(manual, COTANGENTS, inputs), f, manual)  # fmt: skip

@@ -68,7 +68,7 @@ class Pairing:
         arrays = [_to_float_array(parts[i], self) for i in self.inputs.float_indices]
         shapes = [np.shape(self.inputs.leaves[i]) for i in self.inputs.float_indices]
         pairs = [*zip(arrays, shapes, strict=True)]
-        self.kept_shapes = {k: x.shape for k, (x, shape) in enumerate(pairs) if _but_ones(x.shape, shape)}
+        self.kept_shapes = {k: x.shape for k, (x, shape) in enumerate(pairs) if differ_by_ones_in_front(x.shape, shape)}
         return [x.reshape(shape) if k in self.kept_shapes else x for k, (x, shape) in enumerate(pairs)]
 
     def _error(self, problem: str, advice: str = "") -> TypeError:
@@ -219,7 +219,7 @@ class Pairing:
         return dict(zip(indices, arrays, strict=True))
 
 
-def _but_ones(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def differ_by_ones_in_front(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Tell whether two different shapes are equal up to axes of length 1 in front."""
     short, long = sorted((shape, other), key=len)
     return len(short) < len(long) and long == (1,) * (len(long) - len(short)) + short

@@ -47,19 +47,21 @@ def returned_names(f: Callable[..., Any], count: int, part: int | None = None) -
 
 
 @lru_cache(maxsize=64)
-def _tree(code: Any) -> ast.AST:
-    """Return the syntax tree of a code object; an empty one if its source is not known."""
+def source_tree(code: Any) -> ast.AST:
+    """Return the syntax tree of a code object, with the line numbers of its file; an empty one without a source."""
     try:
-        return ast.parse(textwrap.dedent(inspect.getsource(code)))
-    except (OSError, TypeError, SyntaxError):
+        lines, first = inspect.getsourcelines(code)
+        return ast.increment_lineno(ast.parse(textwrap.dedent("".join(lines))), max(first, 1) - 1)
+    except (OSError, TypeError, SyntaxError, ValueError):
         return ast.Module([], [])
 
 
 @lru_cache(maxsize=64)
 def _assigned(code: Any) -> dict[str, ast.expr]:
     """Return the last expression, other than a name, that a code object assigns to each of its names."""
-    assignments = [n for n in ast.walk(_tree(code)) if isinstance(n, ast.Assign) and not isinstance(n.value, ast.Name)]
-    return {n.targets[0].id: n.value for n in assignments if isinstance(n.targets[0], ast.Name)}
+    assignments = [n for n in ast.walk(source_tree(code)) if isinstance(n, ast.Assign)]
+    return {n.targets[0].id: n.value for n in assignments
+            if isinstance(n.targets[0], ast.Name) and not isinstance(n.value, ast.Name)}  # fmt: skip
 
 
 def _names(value: ast.expr | None, f: Any, code: Any, count: int) -> list[str]:
@@ -92,7 +94,7 @@ def _global_function(func: ast.expr, names: Mapping[str, Any]) -> Any:
 @lru_cache(maxsize=64)
 def _returns(code: Any) -> list[ast.Return]:
     """Return the return statements of a code object's function, without those of functions inside it."""
-    outer = next((n for n in ast.walk(_tree(code)) if isinstance(n, ast.FunctionDef)), None)
+    outer = next((n for n in ast.walk(source_tree(code)) if isinstance(n, ast.FunctionDef)), None)
     returns, stack = [], list(outer.body) if outer is not None else []
     while stack:
         node: ast.AST = stack.pop(0)

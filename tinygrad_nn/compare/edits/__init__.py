@@ -16,7 +16,7 @@ from .dependencies import Behind, KnownGradient, Target
 from .edited_code import RETURNED
 from .influence import line_of_all, line_of_result
 from .moments import Place
-from .search import Edit, nearest_edit, nearest_edits
+from .search import Edit, nearest_edits
 from .step import edit_of_step, is_right_from_right
 
 __all__ = [
@@ -30,6 +30,5 @@ __all__ = [
     "is_right_from_right",
     "line_of_all",
     "line_of_result",
-    "nearest_edit",
     "nearest_edits",
 ]

@@ -46,18 +46,14 @@ class CandidateWriter(Additions):
         super().__init__(scope, numpy)
         self.place, self.slices = place, slices
 
-    def change(self, cost: float, spot: Spot, new: ast.AST | None) -> Iterator[Change]:
-        """Yield the edit that replaces an expression by `new`; nothing if that is None."""
-        if new is not None:
-            yield Change(cost, spot.parent, spot.field, spot.position, new, self.place)
-
     def changes(self) -> Iterator[Change]:
         """Yield all edits of the expressions in the statement."""
         for spot in trees.expressions_read(self.place):
             if isinstance(spot.node, ast.Starred) or spot.field in ("annotation", "returns"):
                 continue
             for cost, new in self.of(spot):
-                yield from self.change(cost, spot, new)
+                if new is not None:
+                    yield Change(cost, spot.parent, spot.field, spot.position, new, self.place)
 
     def of(self, spot: Spot) -> Iterator[tuple[float, ast.AST | None]]:
         """Yield the expressions that may replace an expression, each with its cost."""
@@ -122,7 +118,7 @@ class CandidateWriter(Additions):
         if isinstance(right, ast.BinOp) and (undone or type(right.op) is not type(node.op)):
             yield 1.2, binary(binary(left, node.op, right.left), right.op, right.right)
         for call_, other, first in ((left, right, True), (right, left, False)):
-            if isinstance(call_, ast.Call) and self._name_of(call_) in (*REDUCTIONS, "sqrt"):
+            if isinstance(call_, ast.Call) and trees.called_name(call_) in (*REDUCTIONS, "sqrt"):
                 inner = self._argument(call_)
                 joined = binary(inner, node.op, other) if first else binary(other, node.op, inner)
                 yield 1.3, self._with_argument(call_, joined)
@@ -130,9 +126,6 @@ class CandidateWriter(Additions):
     def _unaryop(self, node: ast.UnaryOp, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         if constant(node) is None:
             yield 1.0, node.operand
-
-    def _name_of(self, node: ast.Call) -> str:
-        return str(getattr(node.func, "attr", getattr(node.func, "id", "")))
 
     def _is_method(self, node: ast.Call) -> bool:
         return isinstance(node.func, ast.Attribute) and not (
@@ -151,7 +144,7 @@ class CandidateWriter(Additions):
         return ast.Call(node.func, [new, *node.args[1:]], node.keywords)
 
     def _call(self, node: ast.Call, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
-        text, about = self._name_of(node), self._argument(node)
+        text, about = trees.called_name(node), self._argument(node)
         function: Any = node.func
         for a, b in FAMILIES:
             other = b if text == a else a if text == b else None
@@ -303,7 +296,7 @@ class CandidateWriter(Additions):
                     yield 1.1, type(node)(elts, ast.Load())
             if len(node.elts) > 2 and not isinstance(spot.parent, ast.Return):
                 yield 1.2, type(node)(node.elts[::-1], ast.Load())
-            if isinstance(spot.parent, ast.Call) and self._name_of(spot.parent) == "transpose" and len(node.elts) < 5:
+            if trees.called_name(spot.parent) == "transpose" and len(node.elts) < 5:
                 yield from ((1.25, type(node)(list(order), ast.Load())) for order in permutations(node.elts))
 
     _list = _tuple

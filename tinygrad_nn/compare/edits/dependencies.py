@@ -15,8 +15,8 @@ import numpy as np
 
 from .edited_code import RETURNED, EditedCode, compile_statement
 from .influence import names_of
-from .moments import Moment, Place
-from .reading import Source, compile_tree, define, is_tick, read_source
+from .moments import Place
+from .reading import Source, compile_tree, define, read_source
 from .running import Stopped, Ticker, copy_names
 from .trees import Change, statements
 
@@ -57,6 +57,11 @@ class Behind(NamedTuple):
     same: Callable[[int, Mapping[int, Array]], Collection[int]]
     forward_code: Collection[types.CodeType] = ()
 
+    @property
+    def target(self) -> Target:
+        """The gradient of the wrong step."""
+        return Target(self.step, self.place)
+
 
 class KnownGradient(NamedTuple):
     """A gradient with the user's value of it in a run, and the right one."""
@@ -78,27 +83,29 @@ class Piece:
     """A piece of a function that runs again, and the gradients to be read in it."""
 
     def __init__(
-        self, blocks: Sequence[Block], reads: Mapping[int, Sequence[tuple[int, Reader]]], ticker: Ticker,
+        self, blocks: Sequence[Block], targets: Sequence[Target], ticker: Ticker,
         helper: Source | None = None, is_loop: bool = False,
     ) -> None:  # fmt: skip
-        """`reads` has, by the line of a statement, the step and what reads its gradient after the statement.
+        """`targets` are the gradients to be read, each after the statement of its line.
 
         `helper` is a function that is compiled from its present tree; `is_loop` tells that the piece is a loop, in
         which an edit changes what comes into later rounds.
         """
         self.is_loop = is_loop
-        self.blocks, self.reads, self.ticker, self.helper = blocks, reads, ticker, helper
+        self.blocks, self.ticker, self.helper = blocks, ticker, helper
+        self.reads: dict[int, list[tuple[int, Reader]]] = {}
+        for step, place in targets:
+            self.reads.setdefault(place.line, []).append((step, reader(place.label)))
+        self.stays: dict[int, Array] = {}  # what must keep its value: other values that the edited line assigns
         self.edited_code = EditedCode()
         self.compiled: dict[int, types.CodeType] = {}
         self.base_values: dict[int, Array] | None = None
 
-    def run(
-        self, edited: tuple[ast.stmt, ast.stmt, Change] | None, put: Put | None = None
-    ) -> dict[int, Array]:  # fmt: skip
+    def run(self, edited: tuple[ast.stmt | None, Change] | None = None, put: Put | None = None) -> dict[int, Array]:
         """Run the statements in copies of the names.
 
-        `edited` has the statement to run in place of another one, and the edit that it has. These statements are the
-        same if the tree was changed inside.
+        `edited` has the statement of the piece in which the tree was changed, None if it is in the helper; and the
+        edit.
         ``put(names, line)`` may bind names to other values, after a line, and with line 0 before each block.
         """
         values: dict[int, Array] = {}
@@ -113,8 +120,9 @@ class Piece:
             if put is not None:
                 put(env, 0)
             for stmt in block.body:
-                if edited is not None and stmt is edited[1]:
-                    self.edited_code.run(edited[0], edited[2], env)
+                if edited is not None and stmt is edited[0]:
+                    change = edited[1]
+                    self.edited_code.run(change.statement if change.place is stmt else stmt, change, env)
                 else:
                     exec(self._code(stmt), env)
                 if put is not None:
@@ -127,7 +135,7 @@ class Piece:
         """Return what the statements give as they are."""
         if self.base_values is None:
             try:
-                self.base_values = self.run(None)
+                self.base_values = self.run()
             except (Exception, Stopped):  # a piece of user code may raise anything
                 self.base_values = {}
         return self.base_values
@@ -143,17 +151,17 @@ class Nest:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.around: dict[int, tuple[Any, str, int]] = {}
-        for stmt, holder, field, index in statements(source.tree.body):
-            self.around[id(stmt)] = holder, field, index
+        self.around: dict[int, tuple[Any, str]] = {}  # for each statement the node and its field that hold it
+        for stmt, holder, field, _ in source.placed(source.tree.body):
+            self.around[id(stmt)] = holder, field
 
     def path(self, stmt: ast.stmt) -> list[tuple[list[ast.stmt], int]]:
         """Return the bodies from the function's own to that of a statement, each with the index of what holds it."""
         found: list[tuple[list[ast.stmt], int]] = []
         node: Any = stmt
-        while not isinstance(node, ast.Module):
-            holder, field, _ = self.around[id(node)]
-            body = self.source.tree.body if isinstance(holder, ast.Module) else getattr(holder, field)
+        while node is not self.source.tree:
+            holder, field = self.around[id(node)]
+            body = getattr(holder, field)
             found.append((body, next(k for k, other in enumerate(body) if other is node)))
             node = holder
         return found[::-1]
@@ -169,7 +177,7 @@ class Nest:
             parent = self.around[id(body[index])][0]
             later = body[index + 1 :] if isinstance(parent, (ast.For, ast.While)) else []  # ran in the round before
             for top in (*reversed(body[:index]), *reversed(later)):
-                for stmt in reversed([inner for inner, *_ in statements([top]) if not is_tick(inner)]):
+                for stmt in reversed([inner for inner, *_ in statements([top])]):
                     stores, loads = names_of(stmt)
                     is_compound = isinstance(getattr(stmt, "body", None), list)
                     if not stores & needed and not (is_compound and any(s in found_statements for s in ast.walk(stmt))):
@@ -207,9 +215,7 @@ class Nest:
                 blocks.append((body[first : max(stop, index) + 1], carried))
             else:
                 blocks.append((body[first:index], carried))
-                inside = {name for stmt in ast.walk(body[index]) if isinstance(stmt, ast.stmt)
-                          for name in names_of(stmt)[0]}  # fmt: skip
-                carried = {name for stmt in body[first:index] for name in _stored(stmt)} - inside
+                carried = {name for stmt in body[first:index] for name in _stored(stmt)} - _stored(body[index])
             first = 0
         return blocks
 
@@ -260,13 +266,3 @@ def bind(label: str, names: dict[str, Any], value: Array) -> None:
     target = label if first in names or "self" not in names else f"self.{label}"
     names[BOUND] = value.copy()
     exec(compile(f"{target} = {BOUND}", "<label>", "exec"), names)
-
-
-def spans(stmts: Sequence[ast.stmt]) -> dict[int, int]:
-    """Return the last line of each statement by its first; of a loop or branch, that of its whole body."""
-    return {stmt.lineno: stmt.end_lineno or stmt.lineno for stmt in stmts}
-
-
-def names_at(moment: Moment, line: int, place: Place) -> dict[str, Any] | None:
-    """Return the names before a line, of those that were read with `moment`; None if the line did not run before."""
-    return moment.names if line == place.line else moment.earlier.get(line)

@@ -8,8 +8,7 @@ from typing import Any
 
 from ..conventions.signatures import names_for_gradient
 from .program import Program
-from .reading import Source, is_tick, read_source
-from .trees import statements
+from .reading import Source, read_source
 
 LOSSES = ("loss", "cost", "total_loss", "j")  # names of a value that is returned beside its gradients
 BOTH = 0.2  # added cost of a line that right results depend on as well, so that it is tried later
@@ -47,7 +46,7 @@ def line_of_result(backward: Any, result_index: int, names: Sequence[str]) -> tu
     place, result = parts[result_index]  # type: ignore[misc]
     if isinstance(result, ast.Name):
         stores = [
-            stmt for stmt in _all_statements(source) if result.id in names_of(stmt)[0] and not isinstance(stmt, ast.For)
+            stmt for stmt in source.all_statements if result.id in names_of(stmt)[0] and not isinstance(stmt, ast.For)
         ]
         place = stores[-1] if stores else place
     return place.lineno, source.words(place)
@@ -62,17 +61,13 @@ def line_of_all(backward: Any, result_indices: Sequence[int], names: Sequence[st
     common = set.intersection(*(behind_each[i] for i in result_indices))
     common -= set().union(*(behind_each[i] for i in range(len(names)) if i not in result_indices))
     common -= {stmt for stmt in common if not isinstance(stmt, (ast.Assign, ast.AugAssign, ast.Expr))}
-    lines = [stmt for stmt in _all_statements(source) if stmt in common]
+    lines = [stmt for stmt in source.all_statements if stmt in common]
     return (lines[-1].lineno, source.words(lines[-1])) if lines else None
-
-
-def _all_statements(source: Source) -> list[ast.stmt]:
-    return [stmt for stmt, *_ in statements(source.statements) if not is_tick(stmt)]
 
 
 def _result_expressions(source: Source, names: Sequence[str]) -> list[tuple[ast.stmt, ast.expr] | None] | None:
     """Return the statement and expression that give each result, found by order or name; None if not clear."""
-    all_statements = _all_statements(source)
+    all_statements = source.all_statements
     returns = [stmt for stmt in all_statements if isinstance(stmt, ast.Return) and stmt.value is not None]
     if len(returns) != 1:
         return None
@@ -124,9 +119,7 @@ def _add_helpers(source: Source, called: set[str], costs: dict[ast.stmt, float],
     """Add the statements of the helpers that are called; those that helpers call cost more."""
     for name, helper in source.helpers.items():
         if name in called:
-            for stmt, *_ in statements(helper.statements):
-                if not is_tick(stmt):
-                    costs[stmt] = cost
+            costs.update(dict.fromkeys(helper.all_statements, cost))
             _add_helpers(helper, {n.id for n in ast.walk(helper.tree) if isinstance(n, ast.Name)}, costs, 0.3)
 
 
@@ -135,7 +128,7 @@ def _statements_behind(source: Source, result_indices: list[int], names: Sequenc
 
     A function that returns nothing leaves its results in attributes; then any statement may be one of these.
     """
-    all_statements = _all_statements(source)
+    all_statements = source.all_statements
     if result_indices and not any(isinstance(stmt, ast.Return) and stmt.value is not None for stmt in all_statements):
         return set(all_statements)
     placed = _result_expressions(source, names)

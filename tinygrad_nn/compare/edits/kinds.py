@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from .reading import Source
-from .trees import Change, FollowedBy, constant
+from .trees import Change, FollowedBy, called_name, constant
 
 OTHERS = "edit"  # a mistake that has no kind of its own
 NAMED = (ast.Name, ast.Attribute, ast.Subscript)
@@ -35,7 +35,7 @@ def kind_of(source: Source, change: Change, old: Any) -> str:
     if isinstance(old, (ast.Tuple, ast.List)) and isinstance(new, (ast.Tuple, ast.List)):
         return "wrong_order" if sorted(map(ast.dump, old.elts)) == sorted(map(ast.dump, new.elts)) else "wrong_stride"
     if isinstance(old, ast.Call) and isinstance(new, ast.Call) and ast.dump(old.func) == ast.dump(new.func):
-        return "transpose" if _called_name(old) in ("dot", "matmul", "outer") else "wrong_order"
+        return "transpose" if called_name(old) in ("dot", "matmul", "outer") else "wrong_order"
     return "wrong_derivative" if _wraps(old, new) or _wraps(new, old) else OTHERS
 
 
@@ -67,11 +67,6 @@ def _index_kind(change: Change, old: Any, new: Any) -> str:
     return "wrong_index" if change.field != "elts" or isinstance(change.parent, ast.Subscript) else ""
 
 
-def _called_name(node: Any) -> str:
-    function = getattr(node, "func", None)
-    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
-
-
 def _operand(node: Any) -> Any:
     """Return the expression that a call of a function or a method, such as a reduction, works on; None if unclear."""
     if not isinstance(node, ast.Call):
@@ -87,14 +82,14 @@ def _is_same(a: Any, b: Any) -> bool:
 
 
 def _sum_kind(source: Source, change: Change, old: Any, new: Any) -> str:
-    if _called_name(new) == "sum" and _is_same(_operand(new), old):
+    if called_name(new) == "sum" and _is_same(_operand(new), old):
         return "broadcast_not_summed"
-    if _called_name(old) == "sum" and _is_same(_operand(old), new):
+    if called_name(old) == "sum" and _is_same(_operand(old), new):
         return "wrong_axis_sum"
-    if _called_name(old) in LINEAR and _called_name(new) in LINEAR and _is_same(_operand(old), _operand(new)):
-        if _called_name(old) != _called_name(new):
-            return "scale" if {_called_name(old), _called_name(new)} == {"sum", "mean"} else "wrong_derivative"
-        return "wrong_axis_sum" if _called_name(old) == "sum" else "wrong_axis"
+    if called_name(old) in LINEAR and called_name(new) in LINEAR and _is_same(_operand(old), _operand(new)):
+        if called_name(old) != called_name(new):
+            return "scale" if {called_name(old), called_name(new)} == {"sum", "mean"} else "wrong_derivative"
+        return "wrong_axis_sum" if called_name(old) == "sum" else "wrong_axis"
     if isinstance(change.parent, ast.keyword) and change.parent.arg in ("axis", "keepdims"):
         return "wrong_axis_sum"
     return ""
@@ -117,7 +112,7 @@ def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     for a, b in ((old, new), (new, old)):
         if isinstance(a, ast.Attribute) and a.attr == "T" and _is_same(a.value, b):
             return "transpose"
-        if _called_name(a) in ("swapaxes", "transpose") and _is_same(_operand(a), b):
+        if called_name(a) in ("swapaxes", "transpose") and _is_same(_operand(a), b):
             return "transpose"
         if isinstance(a, ast.Subscript) and _is_same(a.value, b):
             return "flipped_kernel" if "::-1" in ast.unparse(a.slice) else "wrong_index"
@@ -131,10 +126,10 @@ def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
 def _term_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     if isinstance(new, ast.BinOp) and isinstance(new.op, (ast.Add, ast.Sub)) and _is_same(new.left, old):
         term = new.right
-        if _called_name(term) == "mean" and _is_same(_operand(term), old):
+        if called_name(term) == "mean" and _is_same(_operand(term), old):
             return "statistic_as_constant"
         if constant(term) is not None:
-            return "wrong_index" if _called_name(change.parent) == "range" else "wrong_ddof" if isinstance(
+            return "wrong_index" if called_name(change.parent) == "range" else "wrong_ddof" if isinstance(
                 change.parent, ast.BinOp) and isinstance(change.parent.op, ast.Div) else OTHERS  # fmt: skip
         if isinstance(term, ast.Name):
             if _carried(source, change.place, term.id):
@@ -144,7 +139,7 @@ def _term_kind(source: Source, change: Change, old: Any, new: Any) -> str:
         return "product_rule_half"
     if isinstance(new, ast.BinOp) and isinstance(new.op, ast.Mult) and isinstance(new.right, ast.BinOp):
         inner = new.right
-        if isinstance(inner.op, ast.Sub) and _called_name(inner.right) == "sum":
+        if isinstance(inner.op, ast.Sub) and called_name(inner.right) == "sum":
             return "softmax_diagonal_only"
     return ""
 
@@ -176,7 +171,7 @@ def _factor_kind(source: Source, change: Change, old: Any, new: Any) -> str:
                 return "wrong_value"
             if isinstance(other, ast.Compare) or (isinstance(other, ast.Name) and "mask" in other.id.lower()):
                 return "mask_missing"
-            derivative = isinstance(other, ast.BinOp) or _called_name(other) in ("cos", "exp", "sign")
+            derivative = isinstance(other, ast.BinOp) or called_name(other) in ("cos", "exp", "sign")
             return "missing_activation_derivative" if derivative else "missing_factor"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and _is_same(old.left, new.left):
         if {type(old.op), type(new.op)} == {ast.Mult, ast.Div}:
@@ -191,7 +186,7 @@ def _factor_kind(source: Source, change: Change, old: Any, new: Any) -> str:
 def _is_size(node: Any) -> bool:
     """Tell whether an expression is a number or a count: ``N``, ``len(x)``, ``x.shape[0]``, or a root of one."""
     text = ast.unparse(node)
-    if _called_name(node) == "sqrt" and isinstance(node, ast.Call) and node.args:
+    if called_name(node) == "sqrt" and isinstance(node, ast.Call) and node.args:
         return _is_size(node.args[0])
     named = isinstance(node, ast.Name) and len(node.id) == 1 and node.id.isupper()
     return named or constant(node) is not None or ".shape[" in text or text.startswith("len(")
@@ -207,7 +202,7 @@ def _number_kind(source: Source, change: Change, old: Any, new: Any) -> str:
         return "sign" if constant(new) == -constant(old) else "scale"
     if isinstance(op, (ast.Add, ast.Sub)):
         return "wrong_index" if isinstance(constant(old), int) and change.field == "right" else "wrong_derivative"
-    return "wrong_axis" if isinstance(change.parent, ast.Call) and _called_name(change.parent) in LINEAR else ""
+    return "wrong_axis" if isinstance(change.parent, ast.Call) and called_name(change.parent) in LINEAR else ""
 
 
 def _wraps(inner: Any, outer: Any) -> bool:

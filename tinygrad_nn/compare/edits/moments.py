@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .running import copy_names, tracing_calls
@@ -12,36 +13,34 @@ from .running import copy_names, tracing_calls
 class Place(NamedTuple):
     """A run of a statement that assigns a gradient.
 
-    `label` is what it assigns: ``dx``, ``grads['W']``, ``self.dW``. `file`, `line` and `end` say where the statement
-    stands; `visit` counts its runs from 0, -1 is the last. If it ran less often, its last run is meant.
+    `label` is what it assigns: ``dx``, ``grads['W']``, ``self.dW``. `file` and `line` say where the statement begins;
+    `visit` counts its runs from 0, -1 is the last. If it ran less often, its last run is meant.
     """
 
     label: str
     file: str
     line: int
-    end: int
     visit: int = -1
 
 
 class Moment(NamedTuple):
     """The function that ran a statement, and the names before that run.
 
-    `names` are those before the statement itself; `earlier` has, by line, those before the last run of other statements
-    in the same call.
+    `names` has the names before the statement by its line, and by theirs those before the last run of other statements
+    in the same call, if they ran.
     """
 
     function: types.FunctionType
-    names: dict[str, Any]
-    earlier: dict[int, dict[str, Any]]
+    names: dict[int, dict[str, Any]]
 
 
-def moment_before(run: Callable[[], Any], place: Place, earlier: Mapping[int, int] | None = None) -> Moment | None:
+def moment_before(run: Callable[[], Any], place: Place, statements: Sequence[ast.stmt] = ()) -> Moment | None:
     """Call `run` and return the names before a statement in it; None if the statement did not run.
 
     Args:
         run: calls the user's function.
         place: the statement, and which of its runs is meant.
-        earlier: first and last line of other statements of the same function.
+        statements: the statement itself, if it may have several lines, and others of the same function.
 
     Example:
         >>> def double(x):
@@ -49,10 +48,10 @@ def moment_before(run: Callable[[], Any], place: Place, earlier: Mapping[int, in
         ...     return y
         >>> code = double.__code__
         >>> line = code.co_firstlineno + 2
-        >>> moment_before(lambda: double(3), Place("", code.co_filename, line, line)).names
+        >>> moment_before(lambda: double(3), Place("", code.co_filename, line)).names[line]
         {'x': 3, 'y': 6}
     """
-    spans = {place.line: place.end, **(earlier or {})}
+    spans = {place.line: place.line, **{stmt.lineno: stmt.end_lineno or stmt.lineno for stmt in statements}}
     runs: list[dict[int, int]] = []  # for each run of the statement, the last run of each line of `spans`
     _run_traced(run, place, spans, lambda frame, line, counts: runs.append(counts) if line == place.line else None)
     if not runs:
@@ -68,8 +67,7 @@ def moment_before(run: Callable[[], Any], place: Place, earlier: Mapping[int, in
                 function.append(_function(frame))
 
     _run_traced(run, place, spans, take)
-    names = names_by_line.pop(place.line, None)
-    return None if names is None else Moment(function[0], names, names_by_line)
+    return Moment(function[0], names_by_line) if function else None
 
 
 def _run_traced(

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from .edited_code import EditedCode, compile_statement
-from .reading import TICK, Source, compile_tree, define, is_tick, mark_ticks, names_in, referenced
+from .reading import Source, compile_tree, define, mark_ticks, names_in, referenced
 from .running import Ticker, copy_names, copy_value, names_by_line
 from .scope import Scope, fields_used
-from .trees import Change, statements
+from .trees import TICK, Change, is_tick
 
 UNCHANGED = object()
 WRITERS = ("pop", "fill", "sort", "setdefault", "send", "partition", "put", "itemset")
@@ -77,9 +77,8 @@ class Program:
         """Return the names that a source takes from outside, with copies of their values, and the names of NumPy."""
         if id(source) not in self.names:
             self.names[id(source)] = names_in(source.tree)
-        numpy = {name: value for name, value in source.function.__globals__.items() if value is np}
         outside = referenced(self.names[id(source)], source.function)
-        return {**numpy, **{name: copy_value(value, memo) for name, value in outside}}
+        return {**source.numpy, **{name: copy_value(value, memo) for name, value in outside}}
 
     def function(self, extra: Mapping[str, Any] | None = None) -> Any:
         """Return the function compiled from the present tree, wrapped so that it is called like the user's own."""
@@ -108,11 +107,8 @@ class Program:
         """Yield (index of its top-level statement, None in a helper; source; statement; parent; field; index there)."""
         last = len(self.before) - 1
         for k, top in enumerate(self.source.statements):
-            for stmt, parent, field, index in statements([top]):
-                if not is_tick(stmt):
-                    if stmt is top:
-                        parent, field, index = self.source.tree, "body", self.source.tree.body.index(top)
-                    yield min(k, last), self.source, stmt, parent, field, index
+            for unit in self.source.placed([top]):
+                yield min(k, last), self.source, *unit
         yield from _helper_statements(self.source)
 
     def run(self, k: int | None, writes: bool, change: Change | None = None) -> Any:
@@ -195,11 +191,8 @@ class Program:
 
 def _helper_statements(source: Source) -> Iterator[tuple[None, Source, ast.stmt, Any, str, int]]:
     for helper in source.helpers.values():
-        for stmt, parent, field, index in statements(helper.statements):
-            if not is_tick(stmt):
-                if isinstance(parent, ast.Module):
-                    parent, field, index = helper.tree, "body", helper.tree.body.index(stmt)
-                yield None, helper, stmt, parent, field, index
+        for unit in helper.placed(helper.statements):
+            yield None, helper, *unit
         yield from _helper_statements(helper)
 
 

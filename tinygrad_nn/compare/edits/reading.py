@@ -14,11 +14,13 @@ from functools import lru_cache
 from tokenize import TokenError
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ...common.closures import closed_over
 from ..one_line import on_one_line
 from .running import MARK, copy_value
+from .trees import TICK, statements
 
-TICK = "__tick__"
 DEPTH = 4  # levels of helper functions that are read
 
 # Calls, attributes, modules and statements with effects outside the function: such code is not run again.
@@ -64,12 +66,30 @@ class Source(NamedTuple):
         return on_one_line(b"".join(rows)[place.col_offset : end].decode())
 
     @property
+    def numpy(self) -> dict[str, Any]:
+        """NumPy by the names that it has in the module of the function."""
+        return {name: value for name, value in self.function.__globals__.items() if value is np}
+
+    @property
     def statements(self) -> list[ast.stmt]:
         """The statements of the function, without its docstring."""
         body = self.tree.body
         first = body[0] if body else None
         has_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
         return body[1:] if has_docstring else body
+
+    @property
+    def all_statements(self) -> list[ast.stmt]:
+        """Its statements and those nested in them."""
+        return [stmt for stmt, *_ in statements(self.statements)]
+
+    def placed(self, body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, Any, str, int]]:
+        """Yield the statements of the function, or of a part of its body, with their places in its tree."""
+        for stmt, parent, field, index in statements(body):
+            if isinstance(parent, ast.Module):
+                yield stmt, self.tree, "body", self.tree.body.index(stmt)
+            else:
+                yield stmt, parent, field, index
 
 
 def read_source(function: Any, depth: int = 0) -> Source | None:
@@ -190,14 +210,8 @@ def _as_function(node: ast.FunctionDef | ast.Lambda) -> ast.FunctionDef:
     else:
         new_function = copy.deepcopy(node)
     new_function.decorator_list, new_function.returns = [], None
-    for arg in (
-        *new_function.args.posonlyargs,
-        *new_function.args.args,
-        *new_function.args.kwonlyargs,
-        new_function.args.vararg,
-        new_function.args.kwarg,
-    ):
-        if arg is not None:
+    for arg in ast.walk(new_function.args):
+        if isinstance(arg, ast.arg):
             arg.annotation = None
     # defaults were evaluated when the user's function was defined; `compile_tree` sets them
     nothing = ast.copy_location(ast.Constant(None), node)
@@ -258,12 +272,6 @@ def with_ticks(tree: ast.AST) -> None:
         if isinstance(node, (ast.For, ast.While)):
             call = ast.Expr(ast.Call(ast.Name(TICK, ast.Load()), [], []))
             node.body.insert(0, ast.fix_missing_locations(ast.copy_location(call, node)))
-
-
-def is_tick(node: ast.AST) -> bool:
-    """Tell whether a statement is a call that `with_ticks` inserted."""
-    call = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == TICK
 
 
 def mark_ticks(source: Source) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import sys
 import types
 import warnings
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
+from ..conventions.code import kept_draws
 
 MARK = "<changed "  # prefix of the file name under which edited functions are compiled
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.generic, types.FunctionType, types.BuiltinFunctionType,
@@ -40,28 +43,14 @@ class Ticker:
         self.count = 0
 
 
-class _Nowhere:
-    """An output stream that discards everything."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        pass
-
-
 @contextlib.contextmanager
 def without_output() -> Iterator[None]:
-    """Suppress output and warnings inside the block, and restore NumPy's global random state after it."""
-    nowhere: Any = _Nowhere()
-    state = np.random.get_state()  # noqa: NPY002 - user code may draw from it
-    with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(nowhere), \
+    """Suppress output and warnings inside the block, and restore the global random states after it."""
+    with open(os.devnull, "w", encoding="utf-8", errors="ignore") as nowhere, kept_draws(), \
+            warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(nowhere), \
             contextlib.redirect_stderr(nowhere):  # fmt: skip
         warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            np.random.set_state(state)  # noqa: NPY002
+        yield
 
 
 def copy_value(value: Any, memo: dict[int, Any]) -> Any:

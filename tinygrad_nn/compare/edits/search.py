@@ -65,27 +65,15 @@ class Edit:
     lacks: tuple[str, ...] = ()
     file: str = ""
 
+    @property
+    def alternatives_note(self) -> tuple[str, ...]:
+        """A clause with the first alternatives, as evidence of a diagnosis; () if there are none."""
+        others = " or from ".join(self.alternatives[:2])
+        return (f"the same would come from {others}",) if others else ()
+
 
 Call = Callable[[Callable[..., Any], int], Any]
 AreRight = Callable[[Any, int], Sequence[bool]]
-
-
-def nearest_edit(backward: Callable[..., Any], call: Call, are_right: AreRight, **options: Any) -> Edit | None:
-    """Return the smallest edit of a backward that makes the most of its wrong results right, or None.
-
-    The arguments are those of `nearest_edits`.
-
-    Example:
-        >>> import numpy as np
-        >>> x = [np.arange(3.0), np.ones(2)]
-        >>> found = nearest_edit(
-        ...     lambda x: 3 * x,  # a lambda in a doctest has a source as well
-        ...     call=lambda f, k: f(x[k]), are_right=lambda dx, k: [np.allclose(dx, 2 * x[k])], probes=2)
-        >>> found.after
-        '2 * x'
-    """
-    edits = nearest_edits(backward, call, are_right, **options)
-    return edits[0] if edits else None
 
 
 def nearest_edits(
@@ -113,6 +101,14 @@ def nearest_edits(
 
     Returns:
         Edits that mend some results in every batch and keep right results right; the one that mends most comes first.
+
+    Example:
+        >>> x = [np.arange(3.0), np.ones(2)]
+        >>> (found,) = nearest_edits(
+        ...     lambda x: 3 * x,  # a lambda in a doctest has a source as well
+        ...     call=lambda f, k: f(x[k]), are_right=lambda dx, k: [np.allclose(dx, 2 * x[k])], probes=2)
+        >>> found.after
+        '2 * x'
     """
     try:
         source = read_source(backward)
@@ -187,7 +183,6 @@ class _Search:
 
     def _sweep(self, wrong: set[int]) -> list[tuple[float, Source, Change, frozenset[int]]]:
         """Try the edits in order of cost; return those that make a wrong result right."""
-        right_before = self.right_before[0] or []
         good_edits: list[tuple[float, Source, Change, frozenset[int]]] = []
         first_cost = None
         for cost, k, source, change in self._candidates(wrong):
@@ -196,7 +191,7 @@ class _Search:
             ):
                 break
             self.program.edited = source
-            fixes = self._fixed_results(k, change, right_before, wrong)
+            fixes = self._fixed_results(k, change, wrong)
             is_worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good_edits)
             failed = self._failed_probes(change, fixes) if fixes and not is_worse else None
             if failed:
@@ -208,9 +203,7 @@ class _Search:
                     first_cost = cost
         return good_edits
 
-    def _fixed_results(
-        self, k: int | None, change: Change, right_before: list[bool], wrong: set[int]
-    ) -> frozenset[int]:
+    def _fixed_results(self, k: int | None, change: Change, wrong: set[int]) -> frozenset[int]:
         """Run an edit in batch 0, and return the wrong results that it makes right; none if it breaks a right one."""
         old = change.swap(change.new)
         try:
@@ -222,9 +215,7 @@ class _Search:
                 self.judged[key] = ()  # unless it can be judged
                 self.judged[key] = self._judge(0) or () if self.judges_more else self.are_right(value, 0)
             right_after = self.judged[key]
-            if len(right_after) != len(right_before) or any(
-                was and not now for was, now in zip(right_before, right_after, strict=True)
-            ):
+            if _breaks(self.right_before[0], right_after):
                 return frozenset()
             return frozenset(i for i in wrong if right_after[i])
         except (Exception, Stopped):
@@ -241,14 +232,20 @@ class _Search:
                 right_before, right_after = self.right_before[probe], self._judge(probe)
                 if right_before is None:
                     continue
-                if right_after is None or not all(right_after[i] for i in fixes) or any(
-                        was and not now for was, now in zip(right_before, right_after, strict=True)):  # fmt: skip
+                if _breaks(right_before, right_after) or not all((right_after or ())[i] for i in fixes):
                     failed.add(probe)
                     if probe not in self.may_fail:
                         break
             return failed
         finally:
             change.swap(old)
+
+
+def _breaks(right_before: Sequence[bool] | None, right_after: Sequence[bool] | None) -> bool:
+    """Tell whether a result that was right is wrong after an edit, or none can be judged."""
+    if right_before is None or right_after is None or len(right_before) != len(right_after):
+        return True
+    return any(was and not now for was, now in zip(right_before, right_after, strict=True))
 
 
 def describe_changes(best: Sequence[tuple[float, Source, Change, frozenset[int]]], main: Source) -> Edit:
@@ -314,8 +311,8 @@ def arguments_of(source: Source, call: Call) -> tuple[tuple[Any, ...], dict[str,
 
 def numpy_name(source: Source) -> str | None:
     """Return the user's name for NumPy, such as ``np``, or None."""
-    outside = [*source.function.__globals__.items(), *referenced(names_in(source.tree), source.function)]
-    return next((name for name, value in outside if value is np), None)
+    inside = (name for name, value in referenced(names_in(source.tree), source.function) if value is np)
+    return next(iter((*source.numpy, *inside)), None)
 
 
 def slices_of(source: Source) -> list[ast.expr]:

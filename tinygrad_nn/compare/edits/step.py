@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,23 +21,22 @@ from .dependencies import (
     Nest,
     Piece,
     Reader,
+    Target,
     assigns,
     bind,
     called_helpers,
-    names_at,
     reader,
-    spans,
 )  # fmt: skip
 from .edited_code import compile_statement
 from .influence import names_of
 from .moments import Moment, Place, moment_before
-from .reading import TICK, Source, is_tick, read_source
+from .reading import Source, read_source
 from .running import Stopped, Ticker, copy_names, without_output
 from .scope import Scope, fields_used
 from .search import Call, Edit, describe_changes, numpy_name, slices_of
 from .statement import statement_changes
 from .text import after_and_before
-from .trees import Change, statements
+from .trees import TICK, Change, is_tick, statements
 
 Array = np.ndarray[Any, Any]
 
@@ -93,7 +92,7 @@ def edit_of_step(
         if source is None:
             return None
         with without_output(), Budget(seconds) as budget:
-            place = Place(name, file or source.function.__code__.co_filename, lineno, lineno, visit)
+            place = Place(name, file or source.function.__code__.co_filename, lineno, visit)
             search = _StepSearch(source, backward, call, values or (lambda probe: {}), budget)
             return search.edit(place, right_gradients, behind)
     except (Exception, Stopped):  # user code may raise anything when a line of it runs by itself
@@ -126,6 +125,24 @@ def is_right_from_right(
         return False
 
 
+class _Candidate(NamedTuple):
+    """An edit to try: its cost, the code that runs with it in each batch, the statement there that has it, its source.
+
+    The statement is None if the edit is in a helper. `is_alone` says that only the line itself runs, so that it must
+    give the right gradient; else the gradients are judged by their own rules.
+    """
+
+    cost: float
+    change: Change
+    pieces: Sequence[Piece]
+    top: ast.stmt | None
+    source: Source
+    is_alone: bool = False
+
+
+Blocks = Sequence[tuple[Sequence[ast.stmt], Collection[str]]]
+
+
 class _StepSearch:
     """The search for the edit of one step; each candidate has the pieces of code that run with it, one a batch."""
 
@@ -139,35 +156,30 @@ class _StepSearch:
     def edit(self, place: Place, right_gradients: Sequence[Array | None], behind: Behind | None) -> Edit | None:
         """Return the smallest edit of the line at `place`, or of one before it."""
         self._begin(place, right_gradients)
-        stmt = _statement(self.owner, place.line)
-        candidates = [*self._of_line(stmt, place)]
+        candidates = [*self._of_line(_statement(self.owner, place.line), place)]
         if behind is not None:
             candidates += self._before(behind)
             candidates += self._of_helpers(behind)
             candidates += self._of_loop(behind)
         good_edits: list[tuple[float, Source, Change, frozenset[int]]] = []
-        for cost, change, pieces, top, source in sorted(candidates, key=lambda c: c[0]):
+        for candidate in sorted(candidates, key=lambda c: c.cost):
+            cost, change, pieces, _, source, _ = candidate
             if (
                 self.budget.is_over
                 or (good_edits and cost > min(g[0] for g in good_edits) + BESIDE)
                 or len(good_edits) > MANY
             ):
                 break
-            for piece, _ in pieces:
+            for piece in pieces:
                 piece.base()  # as the code is, before the change
             old = change.swap(change.new)
             try:
-                edited = (change.new if old is top else top), top, change
-                others_fixed = self._fixed_steps(
-                    pieces, edited, behind if top is not stmt or source is not self.owner else None
-                )
+                fixes = self._fixed_steps(candidate, behind)
             finally:
                 change.swap(old)
-            if others_fixed is not None:
-                cost += SEVERAL * (cost < 0.9 and not others_fixed)  # it does not make others right
-                good_edits.append(
-                    (cost, source, change, frozenset({0 if behind is None else behind.step, *others_fixed}))
-                )
+            if fixes:
+                cost += SEVERAL * (cost < 0.9 and len(fixes) == 1)  # it does not make others right
+                good_edits.append((cost, source, change, fixes))
         if (
             len({change.place for _, _, change, _ in good_edits}) > 1
         ):  # rather a change of what is there than an addition
@@ -179,9 +191,9 @@ class _StepSearch:
         """Find the function of a line; raise LookupError if its source is not known."""
         self.probes = [probe for probe, right in enumerate(right_gradients) if right is not None]
         self.right_gradients = [np.asarray(right) for right in right_gradients if right is not None]
-        first = self._moment(self.probes[0], place, {})
-        if first.function.__code__ is not self.main.function.__code__:
-            owner = read_source(first.function)
+        function = self._moments(place, ())[0].function
+        if function.__code__ is not self.main.function.__code__:
+            owner = read_source(function)
             if owner is None:
                 raise LookupError("the function of the line cannot be read")
             self.owner, self.nest = owner, Nest(owner)
@@ -193,33 +205,53 @@ class _StepSearch:
         """Run the line, and the lines behind it, with right gradients in place of wrong ones."""
         self._begin(behind.place, right_gradients)
         end = _statement(self.owner, behind.place.line)
+        starts = self._starts(end, behind)
+        first = min((stmt.lineno for stmt, _ in starts), default=0)
+        blocks = next((blocks for stmt, blocks in starts if stmt.lineno == first), [([end], ())])
+        moments = self._moments(behind.place, [end, *map(_first_of, blocks)])
+        pieces = self._pieces(moments, blocks, [behind.target])
+        values = [
+            piece.run(None, lambda names, line, known=known_gradients[probe] or (): _put(names, line, known))  # type: ignore[misc]
+            for piece, probe in zip(pieces, self.probes, strict=True)
+        ]
+        return all(_is_close(x.get(behind.step), right) for x, right in zip(values, self.right_gradients, strict=True))
+
+    def _moments(self, place: Place, stmts: Sequence[ast.stmt]) -> list[Moment]:
+        """Return the names before the line at `place`, and before other statements, in each batch."""
+        moments = []
+        for probe in self.probes:
+            moment = moment_before(lambda probe=probe: self.call(self.backward, probe), place, stmts)  # type: ignore[misc]
+            if moment is None:
+                raise LookupError(f"line {place.line} did not run")
+            moments.append(moment)
+        return moments
+
+    def _pieces(
+        self, moments: Sequence[Moment], blocks: Blocks, targets: Sequence[Target],
+        helper: Source | None = None, is_loop: bool = False,
+    ) -> list[Piece]:  # fmt: skip
+        """Return the piece of code to run again in each batch; [] if a part of it did not run before."""
+        pieces = []
+        for moment, probe in zip(moments, self.probes, strict=True):
+            names = [moment.names.get(_first_of(block).lineno) for block in blocks]
+            if None in names:
+                return []
+            named_blocks = [Block(self._names(known or {}, probe), part, carried)
+                            for known, (part, carried) in zip(names, blocks, strict=True)]  # fmt: skip
+            pieces.append(Piece(named_blocks, targets, self.ticker, helper, is_loop))
+        return pieces
+
+    def _starts(self, end: ast.stmt, behind: Behind) -> list[tuple[ast.stmt, Blocks]]:
+        """Return the statements that a line depends on, each with what runs from there to the line."""
         judged = {t.place.line for t in behind.others if t.place.file == behind.place.file} - {end.lineno}
         starts = [(stmt, self.nest.blocks(stmt, end, end.lineno)) for stmt in self.nest.behind(end, judged)]
-        first = min((stmt.lineno for stmt, blocks in starts if blocks), default=0)
-        blocks = next((blocks for stmt, blocks in starts if blocks and stmt.lineno == first), None) or [([end], set())]
-        place = behind.place._replace(end=spans([end])[end.lineno])
-        lines = spans([_first(part) for part, _ in blocks])
-        for probe, right in zip(self.probes, self.right_gradients, strict=True):
-            moment = self._moment(probe, place, lines)
-            new_blocks = [Block(self._names(names_at(moment, _first(part).lineno, place) or {}, probe), part, carried)
-                          for part, carried in blocks]  # fmt: skip
-            piece = Piece(new_blocks, {end.lineno: [(behind.step, reader(place.label))]}, self.ticker)
-            values = piece.run(None, lambda names, line, there=known_gradients[probe] or (): _put(names, line, there))  # type: ignore[misc]
-            if not _is_close(values.get(behind.step), right):
-                return False
-        return True
-
-    def _moment(self, probe: int, place: Place, earlier: Mapping[int, int]) -> Moment:
-        moment = moment_before(lambda: self.call(self.backward, probe), place, earlier)
-        if moment is None:
-            raise LookupError(f"line {place.line} did not run")
-        return moment
+        return [(stmt, blocks) for stmt, blocks in starts if blocks]
 
     def _names(self, names: Mapping[str, Any], probe: int) -> dict[str, Any]:
-        numpy = {name: value for name, value in self.owner.function.__globals__.items() if value is np}
-        return {"__builtins__": builtins, **numpy, **self.values(probe), **names, TICK: self.ticker}
+        return {"__builtins__": builtins, **self.owner.numpy, **self.values(probe), **names, TICK: self.ticker}
 
-    def _writer(self, source: Source, stmt: ast.stmt, names: Mapping[str, Any]) -> tuple[CandidateWriter, list[Change]]:
+    def _changes(self, source: Source, stmt: ast.stmt, names: Mapping[str, Any]) -> list[Change]:
+        """Return the edits of a statement that sees some names in the first batch."""
         probe = self.probes[0]
         used, fields = fields_used(source.tree)
         local = {name: value for name, value in names.items() if name in source.function.__code__.co_varnames
@@ -228,176 +260,130 @@ class _StepSearch:
         scope = Scope(self._names(names, probe), local, extra)
         scope.find_atoms(used, fields)
         writer = CandidateWriter(stmt, scope, numpy_name(source), slices_of(source))
-        parent, field, index = next(s[1:] for s in statements(source.tree.body) if s[0] is stmt)
-        if isinstance(parent, ast.Module):
-            parent, field, index = source.tree, "body", source.tree.body.index(stmt)
-        return writer, [*writer.changes(), *statement_changes(writer, parent, field, index)]
+        place = next(place for other, *place in source.placed(source.tree.body) if other is stmt)
+        return [*writer.changes(), *statement_changes(writer, *place)]
 
-    def _of_line(self, stmt: ast.stmt, place: Place) -> Iterator[Any]:
+    def _of_line(self, stmt: ast.stmt, place: Place) -> Iterator[_Candidate]:
         """Yield the edits of the line that assigns the gradient; what else it assigns keeps its value."""
-        place = place._replace(end=spans([stmt])[stmt.lineno])
-        moments = [self._moment(probe, place, {}) for probe in self.probes]
-        pieces: list[tuple[Piece, dict[int, Array]]] = []
-        for moment, probe in zip(moments, self.probes, strict=True):
-            names = self._names(moment.names, probe)
-            readers = [reader(label) for label in (place.label, *_others(stmt, place.label))]
-            stays = [_after(stmt, names, read, self.ticker) for read in readers[1:]]
-            beside = enumerate(zip(readers[1:], stays, strict=True), 1)
-            reads = [(0, readers[0]), *((-k, read) for k, (read, was) in beside if was is not None)]
-            piece = Piece([Block(names, [stmt])], {stmt.lineno: reads}, self.ticker)
-            pieces.append((piece, {-k: was for k, was in enumerate(stays, 1) if was is not None}))
-        for change in self._writer(self.owner, stmt, moments[0].names)[1]:
-            yield change.cost + RETURN * isinstance(stmt, ast.Return), change, pieces, stmt, self.owner
+        moments = self._moments(place, [stmt])
+        pieces = self._pieces(moments, [([stmt], ())], [Target(0, place)])
+        for piece in pieces:
+            for k, label in enumerate(_others(stmt, place.label), 1):
+                read = reader(label)
+                was = _after(stmt, piece.blocks[0].names, read, self.ticker)
+                if was is not None:
+                    piece.stays[-k] = was
+                    piece.reads[stmt.lineno].append((-k, read))
+        for change in self._changes(self.owner, stmt, moments[0].names[stmt.lineno]):
+            cost = change.cost + RETURN * isinstance(stmt, ast.Return)
+            yield _Candidate(cost, change, pieces, stmt, self.owner, is_alone=True)
 
-    def _before(self, behind: Behind) -> Iterator[Any]:
+    def _before(self, behind: Behind) -> Iterator[_Candidate]:
         """Yield the edits of the lines before, each with the code from there on."""
         end = _statement(self.owner, behind.place.line)
         others = [t for t in behind.others if t.place.file == behind.place.file]
         judged = {t.place.line for t in others} - {end.lineno}
-        starts = self.nest.behind(end, judged)
-        body = self.nest.path(end)[-1][0]
-        beside = {stmt.lineno: stmt for stmt in body}
+        beside = {stmt.lineno: stmt for stmt in self.nest.path(end)[-1][0]}
         near = [t for t in others if t.place.line in beside and assigns(beside[t.place.line], t.place.label)]
-        parts = {}
-        for start in starts:
+        parts = []
+        for start in self.nest.behind(end, judged):
             tops = [t for t in near if t.place.line > start.lineno and start in self.nest.behind(
                 beside[t.place.line], (judged | {end.lineno}) - {t.place.line})]  # fmt: skip
             last = max((t.place.line for t in tops), default=end.lineno)
             blocks = self.nest.blocks(start, end, last)
             if blocks is not None:
-                parts[start.lineno] = start, tops, blocks
-        lines = spans([stmt for start, _, blocks in parts.values()
-                       for stmt in (start, *(_first(part) for part, _ in blocks))])  # fmt: skip
-        place = behind.place._replace(end=spans([end])[end.lineno])
-        moments = [self._moment(probe, place, lines) for probe in self.probes]
-        for start, tops, blocks in parts.values():
-            targets = [(behind.step, behind.place.label, end.lineno),
-                       *((t.step, t.place.label, t.place.line) for t in tops)]  # fmt: skip
-            pieces: list[tuple[Piece, dict[int, Array]]] = []
-            for moment, probe in zip(moments, self.probes, strict=True):
-                named_blocks = [
-                    (names_at(moment, _first(part).lineno, place), part, carried) for part, carried in blocks
-                ]
-                if any(names is None for names, _, _ in named_blocks):
-                    break
-                reads: dict[int, list[tuple[int, Reader]]] = {}
-                for step, label, line in targets:
-                    reads.setdefault(line, []).append((step, reader(label)))
-                pieces.append((Piece([Block(self._names(names or {}, probe), part, carried)
-                                      for names, part, carried in named_blocks], reads, self.ticker), {}))  # fmt: skip
-            names_before = names_at(moments[0], start.lineno, place)
-            if len(pieces) < len(moments) or names_before is None or self._is_of_forward(start, moments[0]):
+                parts.append((start, tops, blocks))
+        stmts = [end, *(stmt for start, _, blocks in parts for stmt in (start, *map(_first_of, blocks)))]
+        moments = self._moments(behind.place, stmts)
+        for start, tops, blocks in parts:
+            pieces = self._pieces(moments, blocks, [behind.target, *tops])
+            names_before = moments[0].names.get(start.lineno)
+            if not pieces or names_before is None or self._is_of_forward(start, moments[0].names[end.lineno]):
                 continue
             cost = EARLIER - SEVERAL * any(t.step in behind.wrong for t in tops)
-            for change in self._writer(self.owner, start, names_before)[1]:
-                yield change.cost + cost, change, pieces, blocks[0][0][0], self.owner
+            for change in self._changes(self.owner, start, names_before):
+                yield _Candidate(change.cost + cost, change, pieces, blocks[0][0][0], self.owner)
 
-    def _is_of_forward(self, stmt: ast.stmt, moment: Moment) -> bool:
-        """Tell whether a statement only gives values of the forward the names that they have there."""
+    def _is_of_forward(self, stmt: ast.stmt, names: Mapping[str, Any]) -> bool:
+        """Tell whether a statement, after which the names are `names`, only names values of the forward as it does."""
         values = self.values(self.probes[0])
         stored = names_of(stmt)[0]
-        is_same = [name in values and name in moment.names
-                and _is_close(np.asarray(moment.names[name]), np.asarray(values[name])) for name in stored]  # fmt: skip
+        is_same = [name in values and name in names
+                and _is_close(np.asarray(names[name]), np.asarray(values[name])) for name in stored]  # fmt: skip
         return bool(is_same) and all(is_same)
 
-    def _of_loop(self, behind: Behind) -> Iterator[Any]:
+    def _of_loop(self, behind: Behind) -> Iterator[_Candidate]:
         """Yield the edits of the line, and of those behind it, in all rounds of a loop that adds up the gradient."""
         end = _statement(self.owner, behind.place.line)
         body, index = self.nest.path(end)[0]
         loop = body[index]
         if not isinstance(loop, (ast.For, ast.While)) or end is loop:
             return
-        inside = {stmt.lineno: stmt for stmt in ast.walk(loop) if isinstance(stmt, ast.stmt) and not is_tick(stmt)}
+        inside = {stmt.lineno: stmt for stmt, *_ in statements([loop])}
         near = [t for t in behind.others if t.place.file == behind.place.file and t.place.line in inside
                 and assigns(inside[t.place.line], t.place.label)]  # fmt: skip
         judged = {t.place.line for t in near} - {end.lineno}
         starts = [end, *(stmt for stmt in self.nest.behind(end, judged) if stmt.lineno in inside), loop]
-        place = Place("", behind.place.file, loop.lineno, spans([loop])[loop.lineno])
-        moments = [self._moment(probe, place, {}) for probe in self.probes]
-        places = [behind.place._replace(end=spans([end])[end.lineno]), *(
-            Place("", place.file, stmt.lineno, spans([stmt])[stmt.lineno]) for stmt in starts[1:])]  # fmt: skip
-        places[-1] = place._replace(end=loop.lineno)
-        scopes = [self._moment(self.probes[0], one, {}).names for one in places]
-        pieces: list[tuple[Piece, dict[int, Array]]] = []
-        for moment, probe in zip(moments, self.probes, strict=True):
-            reads = [(behind.step, reader(behind.place.label)), *((t.step, reader(t.place.label)) for t in near)]
-            block = Block(self._names(moment.names, probe), [loop])
-            values = Piece([block], {loop.lineno: reads}, self.ticker).run(None)
-            # of the others, those that the loop adds up: what they hold after it is the gradient
-            same_steps = behind.same(probe, values)
-            if behind.step not in same_steps:
-                return
-            reads = [read for read in reads if read[0] in same_steps]
-            pieces.append((Piece([block], {loop.lineno: reads}, self.ticker, is_loop=True), {}))
-        for stmt, names in zip(starts, scopes, strict=True):
+        moments = self._moments(Place("", behind.place.file, loop.lineno), [loop])
+        targets = [Target(t.step, t.place._replace(line=loop.lineno)) for t in (behind.target, *near)]
+        # of the others, those that the loop adds up: what they hold after it is the gradient
+        summed = {t.step for t in targets}
+        for piece, probe in zip(self._pieces(moments, [([loop], ())], targets), self.probes, strict=True):
+            summed &= {*behind.same(probe, piece.run())}
+        pieces = self._pieces(moments, [([loop], ())], [t for t in targets if t.step in summed], is_loop=True)
+        for stmt in starts if behind.step in summed else ():
+            visit = behind.place.visit if stmt is end else -1
+            place = Place("", behind.place.file, stmt.lineno, visit)
+            names = self._moments(place, [] if stmt is loop else [stmt])[0].names[stmt.lineno]
             others = any(t.step in behind.wrong for t in near if stmt is not end)
             cost = EARLIER * (stmt is not end) - SEVERAL * others
-            for change in self._writer(self.owner, stmt, names)[1]:
-                yield change.cost + cost, change, pieces, loop, self.owner
+            for change in self._changes(self.owner, stmt, names):
+                yield _Candidate(change.cost + cost, change, pieces, loop, self.owner)
 
-    def _of_helpers(self, behind: Behind) -> Iterator[Any]:
+    def _of_helpers(self, behind: Behind) -> Iterator[_Candidate]:
         """Yield the edits of the functions that the line, or one behind it, calls by name."""
         end = _statement(self.owner, behind.place.line)
-        judged = {t.place.line for t in behind.others if t.place.file == behind.place.file} - {end.lineno}
-        starts = [(end, [([end], set[str]())])]
-        for stmt in self.nest.behind(end, judged):
-            blocks = self.nest.blocks(stmt, end, end.lineno)
-            starts += [] if blocks is None else [(stmt, blocks)]
-        place = behind.place._replace(end=spans([end])[end.lineno])
         visited = set[str]()
-        for start, blocks in starts:
+        for start, blocks in [(end, [([end], ())]), *self._starts(end, behind)]:
             for helper in called_helpers(self.owner, start, behind.forward_code):
                 if helper.name in visited:
                     continue
                 visited.add(helper.name)
-                lines = spans([_first(part) for part, _ in blocks])
-                pieces: list[tuple[Piece, dict[int, Array]]] = []
-                for probe in self.probes:
-                    moment = self._moment(probe, place, lines)
-                    new_blocks = [
-                        Block(self._names(names_at(moment, _first(part).lineno, place) or {}, probe), part, carried)
-                        for part, carried in blocks
-                    ]
-                    reads = {end.lineno: [(behind.step, reader(behind.place.label))]}
-                    pieces.append((Piece(new_blocks, reads, self.ticker, helper), {}))
-                for stmt, *_ in statements(helper.statements):
-                    if is_tick(stmt):
-                        continue
-                    inside = Place("", helper.function.__code__.co_filename, stmt.lineno, spans([stmt])[stmt.lineno])
-                    names = self._moment(self.probes[0], inside, {}).names
-                    for change in self._writer(helper, stmt, names)[1]:
-                        yield change.cost + EARLIER, change, pieces, None, helper
+                moments = self._moments(behind.place, [end, *map(_first_of, blocks)])
+                pieces = self._pieces(moments, blocks, [behind.target], helper)
+                for stmt in helper.all_statements if pieces else ():
+                    inside = Place("", helper.function.__code__.co_filename, stmt.lineno)
+                    names = self._moments(inside, [stmt])[0].names[stmt.lineno]
+                    for change in self._changes(helper, stmt, names):
+                        yield _Candidate(change.cost + EARLIER, change, pieces, None, helper)
 
-    def _fixed_steps(
-        self, pieces: Sequence[tuple[Piece, Mapping[int, Array]]], edited: Any, behind: Behind | None
-    ) -> Any:
-        """Run an edit in all batches; return the other steps that it makes right, or None if it does not fit."""
-        others_fixed: set[int] = set()
-        for k, ((piece, stays), right) in enumerate(zip(pieces, self.right_gradients, strict=True)):
+    def _fixed_steps(self, candidate: _Candidate, behind: Behind | None) -> frozenset[int]:
+        """Run an edit in all batches; return the steps that it makes right, none if the step itself is not."""
+        step = 0 if behind is None else behind.step
+        others_fixed: set[int] | None = None
+        for piece, probe, right in zip(candidate.pieces, self.probes, self.right_gradients, strict=True):
             try:
-                values = piece.run(edited)
+                values = piece.run((candidate.top, candidate.change))
             except (Exception, Stopped):
-                return None
-            step = 0 if behind is None else behind.step
-            if behind is None:
-                if not _is_close(values.get(step), right) or not all(_is_close(values.get(i), x)
-                                                                     for i, x in stays.items()):  # fmt: skip
-                    return None
+                return frozenset()
+            if candidate.is_alone or behind is None:
+                if not all(_is_close(values.get(k), x) for k, x in {0: right, **piece.stays}.items()):
+                    return frozenset()
                 continue
             if values.get(step) is None or values[step].shape != right.shape:
-                return None
+                return frozenset()
             before = piece.base().get(step)
             if before is not None and _is_close(values[step], before):
-                return None  # the edit changes nothing
+                return frozenset()  # the edit changes nothing
             if not piece.is_loop and not _is_close(values[step], right) and all(
                     _is_close(values[i], x) for i, x in piece.base().items() if i != step):  # fmt: skip
-                return None  # what comes in is the same, and the gradient is not right
-            right_steps = behind.judge(self.probes[k], values)
+                return frozenset()  # what comes in is the same, and the gradient is not right
+            right_steps = behind.judge(probe, values)
             if step not in right_steps or any(i not in right_steps and i not in behind.wrong for i in values):
-                return None
-            fixed_here = {i for i in values if i != step and i in right_steps and i in behind.wrong}
-            others_fixed = fixed_here if not k else others_fixed & fixed_here
-        return others_fixed
+                return frozenset()
+            fixed_here = {i for i in values if i in right_steps and i in behind.wrong}
+            others_fixed = fixed_here if others_fixed is None else others_fixed & fixed_here
+        return frozenset({step, *(others_fixed or ())})
 
 
 def _put(names: dict[str, Any], line: int, known_gradients: Sequence[KnownGradient]) -> None:
@@ -421,8 +407,8 @@ def _is_longer(source: Source, change: Change) -> bool:
     return len(after) > len(before) + 2
 
 
-def _first(part: Sequence[ast.stmt]) -> ast.stmt:
-    return next((stmt for stmt in part if not is_tick(stmt)), part[0])
+def _first_of(block: tuple[Sequence[ast.stmt], Collection[str]]) -> ast.stmt:
+    return next((stmt for stmt in block[0] if not is_tick(stmt)), block[0][0])
 
 
 def _others(place: ast.stmt, label: str) -> list[str]:
@@ -453,9 +439,7 @@ def _is_close(value: Array | None, right: Array) -> bool:
 
 def _statement(source: Source, lineno: int) -> ast.stmt:
     """Return the innermost statement of a function that begins at a line; raise LookupError if there is none."""
-    found_statements = [
-        stmt for stmt, *_ in statements(source.statements) if stmt.lineno == lineno and not is_tick(stmt)
-    ]
+    found_statements = [stmt for stmt in source.all_statements if stmt.lineno == lineno]
     if found_statements:
         return found_statements[-1]
     raise LookupError(f"no statement begins at line {lineno}")

@@ -30,25 +30,14 @@ def after_and_before(source: Source, change: Change) -> tuple[str, str]:
         change.swap(old)
     if isinstance(getattr(change.place, "body", None), list):
         return plain, before
-    spliced = _spliced(source, change, old)
-    for text in spliced:
+    prefix = "return " if source.name == "<lambda>" else ""  # the body of a lambda became a return
+    for text in _spliced(source, change, old):
         try:
-            if ast.dump(ast.parse(text).body[0]) == wanted or _is_return(change.place, text, wanted):
+            if ast.dump(ast.parse(prefix + text).body[0]) == wanted:
                 return on_one_line(text), before
         except (SyntaxError, ValueError, IndexError):
             continue
-    if _is_lambda_body(source, change.place):
-        plain = plain.removeprefix("return ")
-    return plain, before
-
-
-def _is_lambda_body(source: Source, place: ast.stmt) -> bool:
-    return isinstance(place, ast.Return) and source.name == "<lambda>"
-
-
-def _is_return(place: ast.stmt, text: str, wanted: str) -> bool:
-    """Tell whether `text` is the body of the edited lambda, whose statement is a return."""
-    return isinstance(place, ast.Return) and ast.dump(ast.parse(f"return {text}").body[0]) == wanted
+    return plain.removeprefix(prefix), before
 
 
 def _statement_text(source: Source, place: ast.stmt) -> str:

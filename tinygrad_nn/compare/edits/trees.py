@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+TICK = "__tick__"  # the name of the function that each round of a loop calls; see `with_ticks` in `reading`
+
 
 class Change(NamedTuple):
     """A small edit of a tree: the node at `parent.field` (item `position`, if it is a list) is replaced by `new`.
@@ -121,6 +123,12 @@ def literal(value: Any) -> ast.expr:
     return number(value)
 
 
+def called_name(node: Any) -> str:
+    """Return the name of the function or method that a call calls; "" for another node."""
+    function = getattr(node, "func", None)
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
 def constant(node: Any) -> Any:
     """Return the number that a node stands for, also ``-1``; None if it is no number."""
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
@@ -165,14 +173,21 @@ def expressions_read(root: ast.AST) -> Iterator[Spot]:
                 yield from expressions_read(node)
 
 
+def is_tick(node: ast.AST) -> bool:
+    """Tell whether a statement is a call that `with_ticks` inserted."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == TICK
+
+
 def statements(body: list[ast.stmt]) -> Iterator[tuple[ast.stmt, Any, str, int]]:
-    """Yield all statements of a body, nested ones as well, each with its parent, field and index."""
+    """Yield all statements of a body but ticks, nested ones as well, each with its parent, field and index."""
     module = ast.Module(body, [])
     waiting: list[tuple[Any, str]] = [(module, "body")]
     while waiting:
         parent, field = waiting.pop(0)
         for i, node in enumerate(getattr(parent, field)):
-            yield node, parent, field, i
+            if not is_tick(node):
+                yield node, parent, field, i
             for inner in ("body", "orelse", "finalbody"):
                 waiting += [(node, inner)] * isinstance(getattr(node, inner, None), list)
 

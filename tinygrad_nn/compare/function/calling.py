@@ -56,7 +56,7 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
         names = _parameters(f, len(values))
     else:
         values, names = [inputs], _parameters(f, 1)
-        if _has_signature(f) and not _binds(f, (inputs,), {}):
+        if not _binds(f, (inputs,), {}):
             received = f"{len(inputs)} inputs" if isinstance(inputs, (tuple, list)) else (
                 printable(", ".join(map(str, inputs))) if isinstance(inputs, dict) else "one input")  # fmt: skip
             raise TypeError(
@@ -114,29 +114,29 @@ def _labelled(name: str, value: Any) -> list[tuple[str, Any]]:
     return [(name if len(flat) == 1 else f"{name}[{k}]", part) for k, part in enumerate(flat)]
 
 
+def _signature(f: Callable[..., Any]) -> inspect.Signature | None:
+    """Return the signature of a function; None for what has none, such as some functions of NumPy."""
+    try:
+        return inspect.signature(f)
+    except (TypeError, ValueError):
+        return None
+
+
 def _binds(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    signature = _signature(f)
+    if signature is None:
+        return not kwargs  # any positional arguments are accepted
     try:
-        inspect.signature(f).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        # a NumPy function may have no signature; then any positional arguments are accepted
-        return not _has_signature(f) and not kwargs
-    return True
-
-
-def _has_signature(f: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(f)
-    except (TypeError, ValueError):
+        signature.bind(*args, **kwargs)
+    except TypeError:
         return False
     return True
 
 
 def _parameters(f: Callable[..., Any], count: int) -> list[str]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    try:
-        names = [p.name for p in inspect.signature(f).parameters.values() if p.kind in kinds]
-    except (TypeError, ValueError):
-        names = []
+    signature = _signature(f)
+    names = [] if signature is None else [p.name for p in signature.parameters.values() if p.kind in kinds]
     return names[:count] if len(names) >= count else [f"input {k}" for k in range(count)]
 
 
@@ -146,24 +146,10 @@ def call_function(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Any]) 
     return f(**dict(zip(inputs.names, values, strict=True))) if inputs.by_name else f(*values)
 
 
-def takes_cotangent(manual: Any, inputs: Inputs) -> bool:
-    """Tell whether a backward has a parameter for the cotangent."""
-    if not callable(manual):
-        return False
-    try:
-        names = list(inspect.signature(manual).parameters)
-    except (TypeError, ValueError):
-        return False
-    return any(name in COTANGENTS and name not in inputs.names for name in names)
-
-
-def takes_result(manual: Callable[..., Any], inputs: Inputs) -> bool:
-    """Tell whether a backward has a parameter for the result."""
-    try:
-        parameters = inspect.signature(manual).parameters
-    except (TypeError, ValueError):
-        return False
-    return any(name in OUT and name not in inputs.names for name in parameters)
+def takes_any(manual: Any, names: Sequence[str], inputs: Inputs) -> bool:
+    """Tell whether a backward has a parameter with one of these names, such as `COTANGENTS`, that is no input."""
+    signature = _signature(manual) if callable(manual) else None
+    return signature is not None and any(n in names and n not in inputs.names for n in signature.parameters)
 
 
 def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g: Any) -> Any:

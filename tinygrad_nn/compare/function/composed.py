@@ -6,7 +6,7 @@ replaced by that function. So the known mistakes at softmax are tried for ``e / 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,6 @@ class KnownFunction(NamedTuple):
     source: int
     name: str
     meta: dict[str, Any]
-    saves: Callable[[Array], dict[str, Any]] | None = None
 
 
 def find_known_functions(graph: Traced) -> list[KnownFunction]:
@@ -56,13 +55,17 @@ def collapse_functions(graph: Traced, functions: list[KnownFunction]) -> Traced:
     for node, copy in copies.items():
         if node.parents is not None and node.primitive is not None:
             copy.link(node.args, tuple(None if p is None else copies.get(p, p) for p in node.parents))
-    for place, source, name, meta, saves in functions:
+    for place, source, name, meta in functions:
         node = copies[graph.operations[place]]
         parent = copies[graph.operations[source] if source >= 0 else graph.inputs[-1 - source]]
-        constants = (1.0, 0.0) if name == "standardize" else ()
-        node.primitive = REGISTRY[name]
-        node.link((np.asarray(parent.out), *(np.asarray(x) for x in constants)), (parent, *(None for _ in constants)))
-        node.meta = {**meta, **(saves(np.asarray(parent.out)) if saves is not None else {})}
+        x = np.asarray(parent.out)
+        node.primitive, node.meta = REGISTRY[name], {**meta}
+        if name == "standardize":
+            statistics = {"axis": meta["axis"], "keepdims": True}
+            node.meta |= {"mean": x.mean(**statistics), "var": x.var(**statistics)}
+            node.link((x, np.asarray(1.0), np.asarray(0.0)), (parent, None, None))
+        else:
+            node.link((x,), (parent,))
     outs = [(copies[node], g) for node, g in graph.outs]
     reached, stack = set[Node](), [node for node, _ in outs]
     while stack:
@@ -108,7 +111,7 @@ def _all_paths(node: Node, source: Node) -> bool:
 
 
 ENDS = frozenset({"divide", "multiply", "add", "subtract", "reciprocal", "power", "log", "where", "maximum", "log1p"})
-Found = tuple[str, dict[str, Any], Callable[[Array], dict[str, Any]] | None]
+Found = tuple[str, dict[str, Any]]  # the name of a function, and its metadata
 
 
 def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
@@ -122,24 +125,24 @@ def _functions(end: str, x: Array, out: Array) -> Iterator[Found]:
     with np.errstate(all="ignore"):
         is_in_unit_interval = out.min() > 0 and out.max() < 1
         if is_in_unit_interval and equals_output(1 / (1 + np.exp(-x))):
-            yield "sigmoid", {}, None
+            yield "sigmoid", {}
         if np.abs(out).max() < 1 and end in ("divide", "subtract") and equals_output(np.tanh(x)):
-            yield "tanh", {}, None
+            yield "tanh", {}
         if end in ("log", "log1p", "maximum", "add") and out.min() > 0 and equals_output(np.logaddexp(0, x)):
-            yield "softplus", {}, None
+            yield "softplus", {}
         if end in ("multiply", "where") and equals_output(np.maximum(x, 0)):
-            yield "relu", {}, None
+            yield "relu", {}
         for axis in range(x.ndim):
             if x.shape[axis] < 2:
                 continue
             if out.min() >= 0 and np.abs(out.sum(axis=axis) - 1).max() < 1e-9:  # 0 where a score was masked
                 e = np.exp(x - x.max(axis=axis, keepdims=True))
                 if equals_output(e / e.sum(axis=axis, keepdims=True)):
-                    yield "softmax", {"axis": axis}, None
+                    yield "softmax", {"axis": axis}
             if out.max() < 0 and end in ("subtract", "log") and np.abs(np.exp(out).sum(axis=axis) - 1).max() < 1e-9:
                 shifted = x - x.max(axis=axis, keepdims=True)
                 if equals_output(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))):
-                    yield "log_softmax", {"axis": axis}, None
+                    yield "log_softmax", {"axis": axis}
         if end in ("divide", "multiply") and np.isfinite(x).all():
             yield from _norms(x, out)
 
@@ -162,8 +165,4 @@ def _norms(x: Array, out: Array) -> Iterator[Found]:
         if eps > -1e-9 * float(var.max()) and np.abs(ratio**2 - var - eps).max() <= 1e-9 * float((ratio**2).max()):
             eps = float(f"{max(eps, 0.0):.3g}")
             eps = 0.0 if eps < 1e-9 * float(var.max()) else eps
-
-            def saves(x: Array, axes: tuple[int, ...] = axes) -> dict[str, Any]:
-                return {"mean": x.mean(axis=axes, keepdims=True), "var": x.var(axis=axes, keepdims=True)}
-
-            yield "standardize", {"axis": axes, "eps": eps}, saves
+            yield "standardize", {"axis": axes, "eps": eps}

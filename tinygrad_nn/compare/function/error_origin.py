@@ -79,23 +79,19 @@ def propagate_errors(data: GradientData, input_numbers: Sequence[int]) -> Spread
     rng = np.random.default_rng(0)
     mix = None if rows <= EQUATIONS else rng.normal(size=(EQUATIONS, rows)) / np.sqrt(rows)
     matrices: dict[Node, Array] = {}
+    reached_masks: dict[Node, Array] = {}
     start, errors = 0, np.zeros(rows)
     for i in input_numbers:
-        size = np.size(data.right_gradients[i])
+        size, node = np.size(data.right_gradients[i]), graph.inputs[i]
         scale = float(np.abs(data.right_gradients[i]).max(initial=0)) or 1.0  # so that the inputs count equally
         block = np.zeros((rows, size))
         block[start : start + size] = np.eye(size) / scale
-        matrices[graph.inputs[i]] = block if mix is None else mix @ block
+        matrices[node] = block if mix is None else mix @ block
+        reached_masks[node] = np.zeros(rows, dtype=bool)
+        reached_masks[node][start : start + size] = True
         errors[start : start + size] = (data.user_gradients[i] - data.right_gradients[i]).reshape(-1) / scale
         start += size
     edge_matrices: dict[Edge, Array] = {}
-    reached_masks = {}
-    start = 0
-    for i in input_numbers:
-        mask = np.zeros(rows, dtype=bool)
-        mask[start : start + np.size(data.right_gradients[i])] = True
-        reached_masks[graph.inputs[i]] = mask
-        start += np.size(data.right_gradients[i])
     for place, node in reversed([*enumerate(graph.operations)]):
         total = np.zeros((rows if mix is None else EQUATIONS, np.size(node.out)))
         mask = np.zeros(rows, dtype=bool)
@@ -143,13 +139,9 @@ def error_origins(data: GradientData, wrong: Sequence[int], left_out: Sequence[i
         left_out: other wrong inputs, which are left out of the equations.
     """
     usable = [
-        i
-        for i in range(len(data.user_gradients))
-        if data.user_gradients[i].shape == data.right_gradients[i].shape and i not in left_out
-    ]
-    usable = [
-        i for i in usable if np.isfinite(data.user_gradients[i]).all() and np.isfinite(data.right_gradients[i]).all()
-    ]
+        i for i, (m, g) in enumerate(zip(data.user_gradients, data.right_gradients, strict=True))
+        if i not in left_out and m.shape == g.shape and np.isfinite(m).all() and np.isfinite(g).all()
+    ]  # fmt: skip
     if not set(wrong) <= set(usable):
         return [_uses_sentence(data, i) for i in wrong]
     spread = propagate_errors(data, usable)
@@ -378,9 +370,7 @@ def _capitalized(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _value_text(graph: Traced, node: Node, place: int | None) -> str:
+def _value_text(graph: Traced, node: Node, place: int) -> str:
     """Return words for a value: its name, or the operation that made it with its place in the source."""
-    named = (node.notes or {}).get("name")
-    return (
-        value_name(node) if place is None or named else f"the result of {describe_operation(graph, place, run=False)}"
-    )
+    is_named = (node.notes or {}).get("name")
+    return value_name(node) if is_named else f"the result of {describe_operation(graph, place, run=False)}"

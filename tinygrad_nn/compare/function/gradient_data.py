@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...graph.walk import conjugate
+from ...graph.walk import conjugate, rule_results
 from ..factors import Factor, name_factor
-from ..paths import Array, Traced, gradients, parents_of
+from ..mistakes import uses_of
+from ..paths import Array, Traced
 from .calling import Inputs
+from .mutants import right_cotangents
 
 Probe = tuple[list[Array], Traced, list[Array]]
 
@@ -114,21 +116,9 @@ def fit_factor(
 
 def unsummed_gradients(data: GradientData, i: int) -> Iterator[Array]:
     """Yield the gradients that arrive at an input before they are summed back to its shape."""
-    unsummed: list[Array] = []
-    node = data.trace.inputs[i]
-
-    def record_slot(slot: int) -> Any:
-        def change(n: Any, g: Array, slots: list[Any]) -> list[Any]:
-            if slots[slot] is not None:
-                unsummed.append(np.asarray(slots[slot]))
-            return slots
-
-        return change
-
-    changes = {}
-    for place, n in enumerate(data.trace.operations):
-        for slot, parent in enumerate(parents_of(n)):
-            if parent is node:
-                changes[place] = record_slot(slot)
-    gradients(data.trace, changes)
-    yield from (conjugate(r) for r in unsummed if r.shape != np.shape(node.out))
+    node, cotangents = data.trace.inputs[i], right_cotangents(data.trace)
+    for place, slot in uses_of(data.trace).get(node, ()):
+        if place in cotangents:
+            r = rule_results(data.trace.operations[place], cotangents[place])[slot]
+            if np.shape(r) != np.shape(node.out):
+                yield conjugate(np.asarray(r))

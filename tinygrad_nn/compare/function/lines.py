@@ -120,27 +120,23 @@ def _agree(found: Array, right: Array, limit: Any, ignored: Any = False) -> bool
 
 def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
     """Add an edit to the diagnoses that it explains: those of the inputs `labels`, and those at the places `joint`."""
-    alternatives_note = (
-        (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
-    )
     name = edit.names[0] if len(edit.names) == 1 else ""
     place = f"line {edit.lineno}" + (f" ({name})" if name.isidentifier() else "")
     new_diagnoses: list[Diagnosis] = []
     names = ", ".join(labels)
     text = f"{edit.sentence} With this change, the gradient of {names} is right, here and at other random inputs."
-    edit_diagnosis = Diagnosis(edit.kind, f"{names}, {place}", text, alternatives_note, alternatives=edit.kinds)
+    edit_diagnosis = Diagnosis(edit.kind, f"{names}, {place}", text, edit.alternatives_note, alternatives=edit.kinds)
     for d in diagnoses:
         if d.harmless or d.where not in (*labels, *joint):
             new_diagnoses.append(d)
         elif d.kind == "unknown":
-            new_diagnoses.append(
-                replace(edit_diagnosis, evidence=(*d.evidence, *alternatives_note))
-                if edit_diagnosis.where not in [e.where for e in new_diagnoses]
-                else d
-            )
+            is_told = edit_diagnosis.where in [e.where for e in new_diagnoses]
+            evidence = (*d.evidence, *edit.alternatives_note)
+            new_diagnoses.append(d if is_told else replace(edit_diagnosis, evidence=evidence))
         else:
             where = re.sub(r"operation \d+ of \d+", place, d.where)
-            new_diagnoses.append(replace(d, where=where, evidence=(*d.evidence, edit.sentence, *alternatives_note)))
+            evidence = (*d.evidence, edit.sentence, *edit.alternatives_note)
+            new_diagnoses.append(replace(d, where=where, evidence=evidence))
     explained = [d for d in new_diagnoses if d.where == edit_diagnosis.where]
     return [d for d in new_diagnoses if not (explained and d.kind == "unknown" and d.where in labels)]
 

@@ -5,7 +5,7 @@ A `Mutant` walks back through the graph with its mistake in it, and returns the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,10 +24,11 @@ from ..mistakes import (
     value_name,
     why_lost,
 )
-from ..paths import Array, Change, Edge, Slots, Traced, args_of, gradients, name_of, parents_of
+from ..paths import Array, Change, Edge, Slots, Traced, args_of, gradients, name_of, parents_of, rerun_nodes
 
 MANY = 4000  # the most operations at which mistakes are tried, in the order of the walk
 ERRORS = (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError)
+Remake = Callable[[Traced, int], Node]  # (graph, place) -> the operation with another result
 
 
 class Mutant(NamedTuple):
@@ -37,6 +38,7 @@ class Mutant(NamedTuple):
         kind, text, cost, linear: those of the mistake.
         parts: each place with the mistake that is made there.
         times: how often it is made, if it is in a line that ran several times.
+        remake: for a mistake in a value that the backward computes again: returns the operation with that value.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Mutant(NamedTuple):
     cost: float = 1.0
     linear: bool = False
     times: int = 1
+    remake: Remake | None = None
 
     @property
     def place(self) -> int:
@@ -63,6 +66,8 @@ class Mutant(NamedTuple):
 
     def walk(self, graph: Traced) -> list[Array] | None:
         """Return the gradients of the inputs with this mistake; None if it cannot be made in this graph."""
+        if self.remake is not None:
+            return _gradients_with(self.remake, graph, self.place)
         mistakes_at_place: dict[int, list[Mistake]] = {}
         for place, mistake in self.parts:
             mistakes_at_place.setdefault(place, []).append(mistake)
@@ -72,6 +77,19 @@ class Mutant(NamedTuple):
             return gradients(graph, changes, unsummed)
         except ERRORS:
             return None
+
+
+def _gradients_with(remake: Remake, graph: Traced, place: int) -> list[Array] | None:
+    """Return the gradients of the inputs if an operation has another result, so that all that follows has others."""
+    if place >= len(graph.operations):
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            twins = rerun_nodes(graph.operations, {graph.operations[place]: remake(graph, place)})
+    except ERRORS:
+        return None
+    outs = [(twins.get(node, node), g) for node, g in graph.outs]
+    return gradients(Traced(outs, graph.inputs, [twins.get(node, node) for node in graph.operations]))
 
 
 def _change(graph: Traced, place: int, mistakes: list[Mistake]) -> Change:

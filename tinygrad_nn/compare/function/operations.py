@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ...primitive import sum_to
+from ..conventions.returned import differ_by_ones_in_front
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
 from ..guards import guard_diagnosis
@@ -20,7 +20,6 @@ from .error_origin import ErrorOrigin, error_origins, operations_text
 from .gradient_data import GradientData, equal_to_rounding, fit_factor, unsummed_gradients
 from .locations import describe_operation
 from .mutants import Mutant
-from .recomputed import Recomputed
 from .search import LARGE, Match, Search, with_composed_functions
 
 SINGLE = float(np.finfo(np.float32).eps)
@@ -98,9 +97,7 @@ def only_shape_diagnosis(label: str, user_shape: tuple[int, ...], shape: tuple[i
     Then x - dx still has the shape of x, up to these axes; with any other shape an update of x would be wrong.
     """
     text = f"The numbers are right, but the shape is {user_shape} and should be {shape}: "
-    if user_shape[len(user_shape) - len(shape) :] == shape and math.prod(user_shape) == math.prod(shape):
-        return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
-    if shape[len(shape) - len(user_shape) :] == user_shape and math.prod(user_shape) == math.prod(shape):
+    if differ_by_ones_in_front(user_shape, shape):
         return Diagnosis("convention", label, f"{text}an axis was kept or dropped.")
     text += "it does not have the shape of the input, so an update with it would fail or broadcast. "
     return Diagnosis("wrong_shape", label, f"{text}Write .reshape({shape}), or use keepdims=True in the sum.")
@@ -261,7 +258,7 @@ def _cost_and_diagnosis(data: GradientData, match: Match, wrong: Sequence[int]) 
     node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""
     label = describe_operation(data.trace, mutant.place, mutant.times)
-    if isinstance(mutant, Mutant) and mutant.times == len(mutant.parts) > 1:
+    if mutant.times == len(mutant.parts) > 1:
         inputs = [data.trace.inputs[i] for i in wrong]
         places = [p for p, _ in mutant.parts if any(is_computed_from(data.trace.operations[p], x) for x in inputs)]
         lines = operations_text(data.trace, places or [mutant.place])
@@ -304,7 +301,7 @@ def _scale_diagnosis(
     return Diagnosis("scale", label, text, _evidence(data), equation, name, factor.name)
 
 
-def _lost_gradient_diagnosis(data: GradientData, mutant: Mutant | Recomputed, label: str, equation: str) -> Diagnosis:
+def _lost_gradient_diagnosis(data: GradientData, mutant: Mutant, label: str, equation: str) -> Diagnosis:
     """Return the diagnosis of a gradient that is lost at an operation: that of a penalty, or one of several terms."""
     node = data.trace.operations[mutant.place]
     name = node.primitive.name if node.primitive else ""

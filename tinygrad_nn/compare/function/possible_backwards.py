@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...common.call_site import PACKAGE
+from ...common.call_site import PACKAGE, is_of_library
 from ..conventions.code import Code, results, same_draws
 from ..conventions.recognize import recognize_code
 from ..conventions.value_with_gradients import besides_value, value_position
@@ -123,10 +123,7 @@ def _called_methods(run: Callable[[], Any]) -> list[tuple[Any, str, Any]]:
 
 def _is_own(frame: types.FrameType) -> bool:
     """Tell whether a frame runs user code."""
-    file = frame.f_code.co_filename
-    named = not frame.f_code.co_name.startswith("<")
-    library = file.startswith((PACKAGE, "<frozen", "<__array")) or "site-packages" in file or "/lib/python" in file
-    return named and not library
+    return not frame.f_code.co_name.startswith("<") and not is_of_library(frame.f_code.co_filename)
 
 
 def _defining_class(frame: types.FrameType, code: types.CodeType, owner: Any) -> tuple[Any, str, Any] | None:

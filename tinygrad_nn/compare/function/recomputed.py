@@ -5,72 +5,40 @@ Such a value differs from that of the forward pass, and so do all values and gra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...node import Node
 from ...transforms import alias
 from ..mistakes import FAR, RARE, Mistake, differentiated_arguments, value_name
-from ..paths import Array, Traced, args_of, copy_node, gradients, parents_of, rerun_nodes
+from ..paths import Array, Traced, args_of, copy_node, parents_of
 from ..pattern import fraction
+from .mutants import Mutant, Remake
 
 SECANTS = 8  # the most steps of the search for a constant that the backward may have used
 FACTOR = 1.65  # the cost of leaving out a product with a number, which is better reported as a factor
 MASKS = frozenset({"where", "maximum", "minimum", "clip"})
-Make = Callable[[Traced, int], Node]  # (graph, place) -> the operation with another result
 
 
-class Recomputed(NamedTuple):
-    """A value that was computed in another way, as a mistake that walks back like a `Mutant`."""
-
-    kind: str
-    text: str
-    parts: tuple[tuple[int, Mistake], ...]
-    make: Make
-    cost: float = FAR
-    linear: bool = False
-    times: int = 1
-    slot: None = None
-    is_unsummed: bool = False
-
-    @property
-    def place(self) -> int:
-        """The place of the operation that computes the value."""
-        return self.parts[0][0]
-
-    def walk(self, graph: Traced) -> list[Array] | None:
-        """Return the gradients of the inputs with this mistake; None if it cannot be made in this graph."""
-        if self.place >= len(graph.operations):
-            return None
-        try:
-            with np.errstate(all="ignore"):
-                new_node = self.make(graph, self.place)
-                twins = rerun_nodes(graph.operations, {graph.operations[self.place]: new_node})
-        except (ValueError, IndexError, TypeError, KeyError, ZeroDivisionError, np.linalg.LinAlgError):
-            return None
-        outs = [(twins.get(node, node), g) for node, g in graph.outs]
-        return gradients(Traced(outs, graph.inputs, [twins.get(node, node) for node in graph.operations]))
-
-
-def recomputed_mutants(graph: Traced, user_gradients: Sequence[Array]) -> Iterator[Recomputed]:
+def recomputed_mutants(graph: Traced, user_gradients: Sequence[Array]) -> Iterator[Mutant]:
     """Yield each value of a graph computed in another way, where constants are fitted to the user's gradients."""
     for place, node in enumerate(graph.operations):
         yield from _skipped_operations(place, node)
         yield from _constants(graph, place, node, user_gradients)
 
 
-def _entry(kind: str, text: str, place: int, make: Make, key: Any, cost: float = FAR) -> Recomputed:
+def _entry(kind: str, text: str, place: int, remake: Remake, key: Any, cost: float = FAR) -> Mutant:
     sentence = (
         f"{text} So this value, recomputed in the backward pass, and all values that follow from it differ from "
         "those of the forward pass."
     )
-    return Recomputed(kind, sentence, ((place, Mistake(kind, text, None, None, key=key)),), make, cost)
+    return Mutant(kind, sentence, ((place, Mistake(kind, text, None, key=key)),), cost, remake=remake)
 
 
-def _skipped_operations(place: int, node: Node) -> Iterator[Recomputed]:
+def _skipped_operations(place: int, node: Node) -> Iterator[Mutant]:
     """Yield the mistakes that an operation is left out, so that its argument stands in place of its result."""
     name = node.primitive.name if node.primitive else ""
     args = args_of(node)
@@ -98,7 +66,7 @@ def _skipped_operations(place: int, node: Node) -> Iterator[Recomputed]:
         yield _entry(kind, text, place, replaced, (slot, "replaced"), FACTOR if factor else RARE + FAR - 1)
 
 
-def _constants(graph: Traced, place: int, node: Node, user_gradients: Sequence[Array]) -> Iterator[Recomputed]:
+def _constants(graph: Traced, place: int, node: Node, user_gradients: Sequence[Array]) -> Iterator[Mutant]:
     """Yield the mistakes that epsilon is forgotten, has another value, or is added after the square root."""
     added = _added_epsilon(node)
     root = node.primitive is not None and node.primitive.name == "sqrt" and _added_epsilon((node.parents or (None,))[0])

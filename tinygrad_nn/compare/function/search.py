@@ -22,7 +22,7 @@ from .gradient_data import GradientData, equal_to_rounding, fit_factor
 from .last_steps import last_steps
 from .locations import call_sites
 from .mutants import Mutant, group_mutants, local_mutants, right_cotangents, single_mutants
-from .recomputed import Recomputed, recomputed_mutants
+from .recomputed import recomputed_mutants
 
 STEP = 1e-5  # step of the inputs beside the point; the error of central differences is of the order of its square
 SIGN = 1e-4  # relative tolerance of the cheap test, far above the error of the differences
@@ -64,7 +64,7 @@ def with_composed_functions(data: GradientData) -> GradientData | None:
 class Match(NamedTuple):
     """A mistake that gives the user's numbers, up to a factor."""
 
-    mutant: Mutant | Recomputed
+    mutant: Mutant
     factor: Factor
 
 
@@ -80,7 +80,7 @@ class Search:
         rng = np.random.default_rng(0)
         self.is_real = not any(np.iscomplexobj(x) for x in (*data.float64_inputs, *data.right_gradients))
         self.directions = [[_random_direction(x, rng) for x in data.float64_inputs] for _ in range(DIRECTIONS)]
-        self.walked_mutants: list[tuple[Mutant | Recomputed, Array]] | None = None
+        self.walked_mutants: list[tuple[Mutant, Array]] | None = None
         self.single_changes: tuple[list[Mutant], Array | None, Array | None] | None = None
 
     def matches(self, input_numbers: Sequence[int], *, linear: bool = True) -> list[Match]:
@@ -124,21 +124,21 @@ class Search:
                 if factor is not None:
                     yield Match(mutant, factor)
 
-    def _walk_mutants(self) -> Iterator[tuple[Mutant | Recomputed, Array]]:
+    def _walk_mutants(self) -> Iterator[tuple[Mutant, Array]]:
         """Yield each mistake at several operations with the derivatives along the directions that it leads to."""
         graph = self.data.trace
         cost = max(sum(np.size(n.out) for n in graph.operations) + SLOW * len(graph.operations), 1)
         walks_left = int(WALKS / cost)
         last_parts, tolerance = list(last_steps(graph)), 1e-3 if self.data.has_float32 else SIGN
         tried: set[Any] = set()
-        mutants: list[Mutant | Recomputed] = [*_missing_sums(graph), *group_mutants(graph, call_sites(graph))]
+        mutants: list[Mutant] = [*_missing_sums(graph), *group_mutants(graph, call_sites(graph))]
         mutants += recomputed_mutants(graph, self.data.user_gradients) if len(graph.operations) < LARGE else []
         for mutant in sorted(mutants, key=lambda m: m.cost):
             key = (mutant.kind, tuple((p, m.text, m.slot, m.key) for p, m in mutant.parts))
             if key in tried:
                 continue
             tried.add(key)
-            if isinstance(mutant, Mutant) and not all(
+            if mutant.remake is None and not all(
                 part.agrees(mutant, self.data.user_gradients[part.number], tolerance) for part in last_parts
             ):
                 continue
@@ -290,7 +290,7 @@ def _added_derivatives(
     return (derivatives, noise) if derivatives.size and np.isfinite(derivatives).all() else None
 
 
-def _fitting_factor(data: GradientData, mutant: Mutant | Recomputed, input_numbers: Sequence[int]) -> Factor | None:
+def _fitting_factor(data: GradientData, mutant: Mutant, input_numbers: Sequence[int]) -> Factor | None:
     """Return the factor with which a mistake explains some inputs, at all points; None if it does not."""
     if mutant.linear:
         def lost_part(trace: Traced, right: list[Array]) -> list[Array] | None:

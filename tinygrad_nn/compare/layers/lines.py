@@ -61,11 +61,12 @@ def _diagnosis_index(diagnoses: Sequence[Diagnosis], edit: Edit) -> int | None:
 
 
 def _add_edit(d: Diagnosis, edit: Edit) -> Diagnosis:
-    note = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
     if d.kind != "unknown" or "NaN" in d.text:  # the source of a NaN says more than its line
-        return replace(d, evidence=(*d.evidence, edit.sentence, *note))
+        return replace(d, evidence=(*d.evidence, edit.sentence, *edit.alternatives_note))
     text = f"{edit.sentence} With this change, the gradients are right, here and at other random inputs."
-    return replace(d, kind=edit.kind, text=text, evidence=(d.text, *d.evidence, *note), alternatives=edit.kinds)
+    return replace(
+        d, kind=edit.kind, text=text, evidence=(d.text, *d.evidence, *edit.alternatives_note), alternatives=edit.kinds
+    )
 
 
 def _agree(user_gradient: Array, right_gradient: Array) -> bool:

@@ -61,12 +61,10 @@ def convolutions(graph: Traced, place: int) -> Iterator[Mistake]:
                               lambda s, at=at: s.rule(1, s.g * _corner(s.g, at)), 1)  # fmt: skip
         else:
             yield from _overwritten()
-        for channels, axis, i in (("kernel", 1, -1), ("kernel", 1, 0)):
-            if np.shape(node.out)[1] > 1:
-                yield Mistake("overwritten_not_accumulated", f"Only the {'last' if i else 'first'} {channels} "
-                              f"contributes to the gradient of {what}.",
-                              lambda s, k=slot, a=axis, i=i: s.rule(k, s.g * _axis_mask(s.g, a, i)),
-                              slot, cost=RARE)  # fmt: skip
+        for which, n in (("last", -1), ("first", 0)) if np.shape(node.out)[1] > 1 else ():
+            yield Mistake("overwritten_not_accumulated", f"Only the {which} kernel contributes to the gradient of "
+                          f"{what}.", lambda s, k=slot, n=n: s.rule(k, s.g * _axis_mask(s.g, 1, n)), slot,
+                          cost=RARE)  # fmt: skip
     if 0 in slots:
         yield Mistake("flipped_kernel", "In the gradient of the image, the kernel is flipped where it should not be, "
                       "or not flipped where it should be.",

@@ -17,7 +17,6 @@ from .mistake import (
     begin_sentence,
     differentiated_arguments,
     finds,
-    no_gradients,
     value_name,
 )
 
@@ -40,11 +39,9 @@ def uses_of(graph: Traced) -> dict[Node, list[Edge]]:
     return uses
 
 
-def cut(slot: int | None, kind: str = "", text: str = "") -> Mistake:
+def cut(slot: int | None) -> Mistake:
     """Return the mistake that the gradient of one argument, or of all, is lost, or multiplied by any factor."""
-    if slot is None:
-        return Mistake(kind or "scale", text, no_gradients, None, True)
-    return Mistake(kind or "scale", text, lambda s: None, slot, True)
+    return Mistake("scale", "", lambda s: [None] * len(s.slots) if slot is None else None, slot, linear=True)
 
 
 @finds()
@@ -80,20 +77,13 @@ def why_lost(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[
         if apart and is_computed_from(other, own) and _has_other_inputs(graph, other, own):
             return ("residual_forgotten", ("The residual branch is forgotten: a sum passes its gradient to both of its "
                                            "terms."))  # fmt: skip
-    arrives = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
-    if any(len(uses.get(p, ())) > 1 for p in arrives):
-        return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was overwritten "
-                                               f"or forgotten. {ADDED}")  # fmt: skip
-    below = node if slot is None else parents[slot]
-    while below is not None:  # follow values that are used once, to one that is used several times
-        ps = [p for p in parents_of(below) if p is not None]
-        if len(ps) != 1:
-            break
-        if len(uses.get(ps[0], ())) > 1:
-            return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was "
-                                                   f"overwritten or forgotten. {ADDED}")  # fmt: skip
-        below = ps[0]
-    return "detached", DETACHED
+    lost = [p for i, p in enumerate(parents) if p is not None and (slot is None or i == slot)]
+    while not any(len(uses.get(p, ())) > 1 for p in lost):  # values that are used once are passed
+        lost = [p for p in parents_of(lost[0]) if p is not None] if len(lost) == 1 else []
+        if len(lost) != 1:
+            return "detached", DETACHED
+    return "overwritten_not_accumulated", ("The contribution through this operation is missing: it was overwritten or "
+                                           f"forgotten. {ADDED}")  # fmt: skip
 
 
 def _statistic(graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]]) -> tuple[str, Node] | None:
@@ -138,30 +128,23 @@ def _is_soon_broadcast(graph: Traced, node: Node, uses: dict[Node, list[Edge]]) 
 
 def _has_other_inputs(graph: Traced, node: Node, leaf: Node) -> bool:
     """Tell whether a value was computed from `leaf` and from inputs of the graph, as by a layer with weights."""
-    stack, seen = [node], {node, leaf}
-    while stack:
-        n = stack.pop()
-        if n in graph.inputs:
-            return True
-        for p in parents_of(n):
-            if p is not None and p not in seen:
-                seen.add(p)
-                stack.append(p)
-    return False
+    return any(n in graph.inputs for n in _computed_from(node, {leaf}))
 
 
 def is_computed_from(node: Node, leaf: Node) -> bool:
     """Tell whether a value was computed from `leaf`."""
-    stack, seen = [node], {node}
+    return any(n is leaf for n in _computed_from(node, set(), leaf.index))
+
+
+def _computed_from(node: Node, seen: set[Node], oldest: int = -1) -> Iterator[Node]:
+    """Yield a value, and those from index `oldest` on from which it was computed, not through those in `seen`."""
+    stack = [node]
     while stack:
         n = stack.pop()
-        if n is leaf:
-            return True
-        for p in parents_of(n):
-            if p is not None and p not in seen and p.index >= leaf.index:
-                seen.add(p)
-                stack.append(p)
-    return False
+        yield n
+        fresh = {p for p in parents_of(n) if p is not None and p not in seen and p.index >= oldest}
+        seen |= fresh
+        stack += fresh
 
 
 def kept_alone(graph: Traced, uses: dict[Node, list[Edge]]) -> Iterator[tuple[str, str, list[Edge], float]]:

@@ -136,8 +136,3 @@ def mistakes_at(graph: Traced, place: int) -> Iterator[Mistake]:
     node = graph.operations[place]
     for finder in (*BY_NAME.get(name_of(node), ()), *FINDERS):
         yield from finder(graph, place)
-
-
-def no_gradients(site: Site) -> Any:
-    """Return None as the gradient of every argument."""
-    return [None] * len(site.slots)

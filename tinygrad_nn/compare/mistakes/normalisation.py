@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,14 +14,13 @@ from .mistake import RARE, Mistake, Site, differentiated_arguments, finds
 
 
 class _Parts(NamedTuple):
-    """The parts of the gradient of a norm: h = g γ, x̂, s = 1/sqrt(var + eps), axes, n, γ, var, eps, and x - μ."""
+    """The parts of the gradient of a norm: h = g γ, x̂, s = 1/sqrt(var + eps), axes, n, var, eps, and x - μ."""
 
     h: Any
     x_hat: Any
     s: Any
     axes: tuple[int, ...]
     n: int
-    gamma: Any
     var: Any
     eps: float
     centred: Any
@@ -44,9 +43,12 @@ class _Parts(NamedTuple):
 def _parts(s: Site) -> _Parts:
     x, gamma = s.args[0], s.args[1]
     axes, eps = axes_of(s.meta["axis"], x.ndim), float(s.meta.get("eps", 1e-5))
-    var, centred = s.meta["var"], x - s.meta["mean"]
-    scale = 1 / np.sqrt(var + eps)
-    return _Parts(s.g * gamma, centred * scale, scale, axes, max(count(x, axes), 1), gamma, var, eps, centred)
+    if "scale" in s.meta:  # a root-mean-square norm, which subtracts no mean
+        var, centred, scale = 1 / s.meta["scale"] ** 2 - eps, x, s.meta["scale"]
+    else:
+        var, centred = s.meta["var"], x - s.meta["mean"]
+        scale = 1 / np.sqrt(var + eps)
+    return _Parts(s.g * gamma, centred * scale, scale, axes, max(count(x, axes), 1), var, eps, centred)
 
 
 def _batchwise(p: _Parts, s: Site) -> Any:
@@ -102,6 +104,39 @@ DX: list[tuple[str, str, Any]] = [
 ]  # fmt: skip
 
 
+RMS_DX: list[tuple[str, str, Any]] = [
+    ("statistic_as_constant", "The root mean square is treated as a constant: its dependence on x is ignored.",
+     lambda p, s: p.dx(mean=False, var=False)),
+    ("missing_factor", "gamma is missing in the gradient of x.",
+     lambda p, s: p.dx(mean=False, h=np.broadcast_to(s.g, p.h.shape))),
+    ("wrong_derivative", "The gradient is divided by the mean square; it should be divided by its root.",
+     lambda p, s: p.dx(mean=False, s=p.s**2)),
+    ("missing_factor", "The gradient is not divided by the root mean square.", lambda p, s: p.dx(mean=False, s=1.0)),
+    ("wrong_value", "x is used instead of its normalised form.", lambda p, s: p.dx(mean=False, x_hat=s.args[0])),
+    ("scale", "The sum in the gradient is not divided by the number of entries.", lambda p, s: p.dx(mean=False, n=1)),
+]  # fmt: skip
+
+# Of the gradient of gamma: what is used instead of the normalised form of x.
+GAMMA_X: tuple[str, str, Any] = (
+    "wrong_value", "In the gradient of gamma, x is used instead of its normalised form.", lambda s: s.args[0])
+GAMMA_MISSING: tuple[str, str, Any] = (
+    "missing_factor", "In the gradient of gamma, the normalised form of x is missing.", lambda s: 1.0)
+GAMMA: list[tuple[str, str, Any]] = [
+    GAMMA_X,
+    ("wrong_value", "In the gradient of gamma, x - mean is used instead of the normalised form of x.",
+     lambda s: _parts(s).centred),
+    ("wrong_value", "In the gradient of gamma, the result is used instead of the normalised form of x.",
+     lambda s: s.out),
+    GAMMA_MISSING,
+    ("wrong_value", "In the gradient of gamma, the gradient of the normalised form is used instead of g.",
+     lambda s: _parts(s).x_hat * s.args[1]),
+    ("wrong_epsilon", "epsilon is forgotten in the gradient of gamma.",
+     lambda s: _parts(s).centred / np.sqrt(s.meta["var"])),
+    ("wrong_derivative", "In the gradient of gamma, x is divided by the variance; it should be divided by its root.",
+     lambda s: _parts(s).centred * _parts(s).s ** 2),
+]  # fmt: skip
+
+
 @finds("standardize")
 def norms(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of a batch or layer norm with one term changed."""
@@ -118,25 +153,14 @@ def norms(graph: Traced, place: int) -> Iterator[Mistake]:
                     "forward pass.")  # fmt: skip
             yield Mistake("wrong_axis", text, lambda s, a=axes: _dx_over_axes(s, a), 0)
     if 1 in slots:
-        shape = np.shape(args_of(node)[1])
-        for kind, text, value in (
-            ("wrong_value", "In the gradient of gamma, x is used instead of its normalised form.", lambda s: s.args[0]),
-            ("wrong_value", "In the gradient of gamma, x - mean is used instead of the normalised form of x.",
-             lambda s: _parts(s).centred),
-            ("wrong_value", "In the gradient of gamma, the result is used instead of the normalised form of x.",
-             lambda s: s.out),
-            ("missing_factor", "In the gradient of gamma, the normalised form of x is missing.", lambda s: 1.0),
-            ("wrong_value", "In the gradient of gamma, the gradient of the normalised form is used instead of g.",
-             lambda s: _parts(s).x_hat * s.args[1]),
-            ("wrong_epsilon", "epsilon is forgotten in the gradient of gamma.",
-             lambda s: _parts(s).centred / np.sqrt(s.meta["var"])),
-            ("wrong_derivative", ("In the gradient of gamma, x is divided by the variance; it should be divided by its "
-                                  "root."),
-             lambda s: _parts(s).centred * _parts(s).s ** 2),
-        ):  # fmt: skip
-            yield Mistake(kind, text, lambda s, v=value, shape=shape: sum_to(s.g * v(s), shape), 1)
+        yield from _gammas(GAMMA, np.shape(args_of(node)[1]))
     for slot in [i for i in slots if i in (1, 2)]:
         yield from _parameter_mistakes(slot, np.shape(args_of(node)[slot]))
+
+
+def _gammas(rows: Sequence[tuple[str, str, Any]], shape: tuple[int, ...]) -> Iterator[Mistake]:
+    for kind, text, value in rows:
+        yield Mistake(kind, text, lambda s, v=value: sum_to(s.g * v(s), shape), 1)
 
 
 def _parameter_mistakes(slot: int, shape: tuple[int, ...]) -> Iterator[Mistake]:
@@ -165,36 +189,9 @@ def _dx_over_axes(s: Site, axes: tuple[int, ...]) -> Any:
 @finds("rms_norm")
 def root_mean_squares(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield gradients of the root-mean-square norm with one term changed."""
-    slots = differentiated_arguments(graph.operations[place])
-
-    def parts(s: Site) -> tuple[Any, Any, Any, tuple[int, ...], int]:
-        axes = axes_of(s.meta["axis"], s.args[0].ndim)
-        return s.g * s.args[1], s.args[0] * s.meta["scale"], s.meta["scale"], axes, count(s.args[0], axes)
-
-    def dx(
-        s: Site, through: bool = True, gamma: bool = True, power: float = 1, x_hat: Any = None, mean: bool = True
-    ) -> Any:
-        h, normal, scale, axes, n = parts(s)
-        h = h if gamma else np.broadcast_to(s.g, h.shape)
-        normal = normal if x_hat is None else x_hat
-        inner = normal * (h * normal).sum(axis=axes, keepdims=True) / (n if mean else 1)
-        return (h - inner * through) * scale**power
-
-    if 0 in slots:
-        yield Mistake("statistic_as_constant", "The root mean square is treated as a constant: its dependence on x is "
-                      "ignored.", lambda s: dx(s, through=False), 0)  # fmt: skip
-        yield Mistake("missing_factor", "gamma is missing in the gradient of x.", lambda s: dx(s, gamma=False), 0)
-        yield Mistake("wrong_derivative", "The gradient is divided by the mean square; it should be divided by its "
-                      "root.",
-                      lambda s: dx(s, power=2), 0)  # fmt: skip
-        yield Mistake("missing_factor", "The gradient is not divided by the root mean square.",
-                      lambda s: dx(s, power=0), 0)  # fmt: skip
-        yield Mistake("wrong_value", "x is used instead of its normalised form.",
-                      lambda s: dx(s, x_hat=s.args[0]), 0)  # fmt: skip
-        yield Mistake("scale", "The sum in the gradient is not divided by the number of entries.",
-                      lambda s: dx(s, mean=False), 0)  # fmt: skip
+    node = graph.operations[place]
+    slots = differentiated_arguments(node)
+    for kind, text, dx in RMS_DX if 0 in slots else ():
+        yield Mistake(kind, text, lambda s, dx=dx: dx(_parts(s), s), 0)
     if 1 in slots:
-        yield Mistake("wrong_value", "In the gradient of gamma, x is used instead of its normalised form.",
-                      lambda s: sum_to(s.g * s.args[0], np.shape(s.args[1])), 1)  # fmt: skip
-        yield Mistake("missing_factor", "In the gradient of gamma, the normalised form of x is missing.",
-                      lambda s: sum_to(s.g * np.ones_like(s.args[0]), np.shape(s.args[1])), 1)  # fmt: skip
+        yield from _gammas((GAMMA_X, GAMMA_MISSING), np.shape(args_of(node)[1]))

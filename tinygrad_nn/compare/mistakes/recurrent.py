@@ -10,8 +10,6 @@ import numpy as np
 from ..paths import Array, Traced
 from .mistake import Mistake, Site, Wrong, finds
 
-Slopes = dict[str, Any]
-
 
 class _Variant(NamedTuple):
     """A way back through time: the right one by default, and a wrong one if a field has another value."""
@@ -83,21 +81,14 @@ def _weighted(s: Site) -> Any:
     return z + np.concatenate([h[None], s.out[:-1]]) @ W.T
 
 
-def _lstm_slopes(s: Site) -> Slopes:
-    """Return the factors by which dc and dh are multiplied to give the gradients of the inputs of the gates."""
-    i, f, u, o, c, tanh_c = np.split(s.meta["cells"], 6, axis=-1)
-    before = np.concatenate([s.args[3][None], c[:-1]])
-    return {
-        "i": u * i * (1 - i), "f": before * f * (1 - f), "u": i * (1 - u * u), "o": tanh_c * o * (1 - o),
-        "through": o * (1 - tanh_c * tanh_c), "keep": f, "gates": (i, f, u, o, c, tanh_c, before),
-    }  # fmt: skip
-
-
 def _lstm(s: Site, way: _Variant, edit: Any = None) -> list[Any]:
-    z, W, h, _ = s.args
-    p = _lstm_slopes(s)
-    if edit is not None:
-        p.update(edit(*p["gates"]))
+    z, W, h, first_cell = s.args
+    i, f, u, o, c, tanh_c = np.split(s.meta["cells"], 6, axis=-1)
+    before = np.concatenate([first_cell[None], c[:-1]])
+    # the factors by which dc and dh are multiplied to give the gradients of the inputs of the gates
+    p = {"i": u * i * (1 - i), "f": before * f * (1 - f), "u": i * (1 - u * u), "o": tanh_c * o * (1 - o),
+         "through": o * (1 - tanh_c * tanh_c), "keep": f}  # fmt: skip
+    p |= {} if edit is None else edit(i, f, u, o, c, tanh_c, before)
     back: Any = 0
     dc = s.g[-1]
     dz = np.empty_like(z)
@@ -110,7 +101,7 @@ def _lstm(s: Site, way: _Variant, edit: Any = None) -> list[Any]:
     return [dz, dW, back if way.carried else dz[0] @ W, dc]
 
 
-# Wrong factors in place of those of `_lstm_slopes`, as functions of (i, f, u, o, c, tanh c, c before).
+# Wrong factors in place of those of `_lstm`, as functions of (i, f, u, o, c, tanh c, c before).
 GATES: list[tuple[str, str, Any]] = [
     ("wrong_gate", "The gates i and f are exchanged in the backward pass.",
      lambda i, f, u, o, c, t, b: {"i": u * f * (1 - f), "f": b * i * (1 - i)}),

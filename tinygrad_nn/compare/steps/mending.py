@@ -95,8 +95,7 @@ def blame_edited_line(explained: Explained, edit: Edit, values: set[str], names:
 
 def add_edit(diagnosis: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
     """Return a diagnosis that tells the edit; if its kind is "unknown", it takes the kind that the edit shows."""
-    note = (f"the same would come from {' or from '.join(edit.alternatives[:2])}",) if edit.alternatives else ()
-    sentence = edit.sentence
+    note, sentence = edit.alternatives_note, edit.sentence
     if edit.lacks:
         sentence += f" For that, {edit.function} must be given {' and '.join(edit.lacks)} of the forward."
     if diagnosis.kind != "unknown":

@@ -14,7 +14,7 @@ from ...gradcheck.numerical import to_double
 from ...node import Node
 from ...tensor import raw
 from ..budget import Budget
-from ..edits import Behind, Edit, KnownGradient, Place, Target, edit_of_step, is_right_from_right, nearest_edit
+from ..edits import Behind, Edit, KnownGradient, Place, Target, edit_of_step, is_right_from_right, nearest_edits
 from ..edits.moments import names_mentioned
 from ..experiment import nearby
 from ..function.calling import Inputs
@@ -311,10 +311,10 @@ class Probes:
             return [is_close(x, right_gradients[runs[probe]] if i == place else y)
                     for i, (x, y) in enumerate(zip(now, then, strict=True))]  # fmt: skip
 
-        edit = nearest_edit(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
-                            probes=len(runs), lines=(wrong.statement.line,),
-                            values=lambda probe: self.called.values(runs[probe]))  # fmt: skip
-        return None if edit is None else replace(edit, fixes=(k,))
+        edits = nearest_edits(self.called.backward, lambda f, probe: self.called.call(f, runs[probe]), right,
+                              probes=len(runs), lines=(wrong.statement.line,),
+                              values=lambda probe: self.called.values(runs[probe]))  # fmt: skip
+        return replace(edits[0], fixes=(k,)) if edits else None
 
     def _place(self, k: int, positions: Sequence[int]) -> int | None:
         """Return which of the results is the gradient of match `k`: of several equal ones, that of its input."""
@@ -398,7 +398,7 @@ def behind(
 def place_of(match: Match, state: State) -> Place:
     """Return where a gradient is assigned."""
     statement = state.statement
-    return Place(state.label or match.gradient.name, statement.file, statement.line, statement.end, state.visit)
+    return Place(state.label or match.gradient.name, statement.file, statement.line, state.visit)
 
 
 def _reshaped(right: Array, gradient: Array) -> Array:
