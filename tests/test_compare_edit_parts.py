@@ -435,6 +435,10 @@ def test_the_line_from_which_all_of_some_results_come() -> None:
     assert [influence.line_of_result(f, k, names) for k in range(3)] == [(6, "a = h"), (7, "b = h"), (8, "c = g")]
     assert influence.line_of_all(len, [0], names) is None
     assert influence.line_of_result(len, 0, names) is None
+    changed = written("def backward(x):\n    a = x * 3\n    a = x * 2\n    a += 1\n    b = np.zeros(3)\n    b += x\n"
+                      "    return a, b\n")  # fmt: skip
+    assert influence.line_of_result(changed, 0, ["a", "b"]) == (3, "a = x * 2; then line 4: a += 1")
+    assert influence.line_of_result(changed, 1, ["a", "b"]) == (6, "b += x")
     direct = written("def backward(x):\n    return x * 2, x\n")
     assert influence.line_of_result(direct, 0, ["a", "x"]) == (2, "return x * 2, x")
 

@@ -174,6 +174,8 @@ def test_arguments_are_checked() -> None:
         compare_gradients(f, X, W, manual=backward())
     with pytest.raises(TypeError, match="2 gradients; it needs a gradient for each of x, W, b"):
         compare_gradients(f, (X, W, B), manual=lambda x, W, b: (x, W))
+    with pytest.raises(TypeError, match=r"a list of arrays for one array.* such as self\.dweights for self\.weights"):
+        compare_gradients(f, (X, W, B), manual=lambda x, W, b: (x, [W, b], b))
     with pytest.raises(TypeError, match="no input is made of floats"):
         compare_gradients(lambda n: n, 3, manual=lambda n: n)
     with pytest.raises(TypeError, match="'other' and there is no input for it"):
@@ -268,6 +270,37 @@ def test_one_percent_is_wrong_in_float32_also_where_terms_cancel(size: float) ->
         return 2 * (x - x.mean()) / (len(x) - 1) / x.var()
 
     assert not compare_gradients(lambda x: np.log(np.mean(x * x) - np.mean(x) ** 2), (x,), manual=off).ok
+
+
+def layers_of(weights: Any, biases: Any) -> list[Any]:
+    activations = [np.ones((2, 1))]
+    for w, b in zip(weights, biases, strict=True):
+        activations.append(1 / (1 + np.exp(-(w @ activations[-1] + b))))
+    return activations
+
+
+@pytest.mark.parametrize(
+    ("derivative", "kinds"), [(lambda a: a * (1 - a), ()), (lambda a: 1, ("missing_activation_derivative",))]
+)
+def test_a_mistake_in_the_loop_over_the_hidden_layers_is_one_mistake(derivative: Any, kinds: tuple[str, ...]) -> None:
+    """The output layer has the same function, and its derivative, outside the loop, is right."""
+
+    def back(weights: Any, biases: Any) -> Any:
+        activations = layers_of(weights, biases)
+        delta = 2 * activations[-1] ** 2 * (1 - activations[-1])
+        dw, db = [delta @ activations[-2].T], [delta]
+        for k in (2, 3):
+            delta = weights[1 - k].T @ delta * derivative(activations[-k])
+            dw.insert(0, delta @ activations[-k - 1].T)
+            db.insert(0, delta)
+        return dw, db
+
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=shape) for shape in ((3, 2), (4, 3), (2, 4))]
+    biases = [rng.normal(size=(n, 1)) for n in (3, 4, 2)]
+    report = compare_gradients(lambda weights, biases: (layers_of(weights, biases)[-1] ** 2).sum(),
+                               (weights, biases), manual=back)  # fmt: skip
+    assert report.kinds == kinds
 
 
 def naive_sigmoid(z: Any) -> Any:

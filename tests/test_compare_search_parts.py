@@ -708,7 +708,7 @@ def test_mistakes_at_all_operations_of_a_line() -> None:
         m for m in group_mutants(trace, dict.fromkeys(tanhs, (("line",),))) if {p for p, _ in m.parts} <= set(tanhs)
     ]
     lost = [m for m in found if m.kind == "not_carried_back"]
-    assert [(m.times, m.linear, m.cost) for m in lost] == [(4, False, 1.02)]
+    assert [(m.times, m.linear, m.cost) for m in lost] == [(4, False, 1.02), (3, False, 1.02)]  # or all but the last
     assert [p for p, _ in lost[0].parts] == sorted(tanhs)
     assert all(m.times > 2 for m in found)  # of four at least three
     assert {m.kind for m in found} >= {"missing_activation_derivative", "activation_derivative_at_wrong_value"}

@@ -39,6 +39,8 @@ Array = Any
 class Slopes:
     """Stands in for the numerical derivative: it returns given estimates in turn, and records the directions."""
 
+    outs: tuple[Array, ...] = ()
+
     def __init__(self, *found: Estimate) -> None:
         self.found, self.directions, self.cotangents = list(found), list[Array](), list[Any]()
 

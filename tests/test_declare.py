@@ -213,6 +213,7 @@ def test_a_wrong_call_raises_with_the_accepted_arguments() -> None:
         (lambda: p(Tensor(X), widht=1), r"gaussian of a Tensor does not take widht=; it takes width"),
         (lambda: p(), r"gaussian needs the argument 'x'"),
         (lambda: p(width=1), r"gaussian needs the argument 'x'"),
+        (lambda: Tensor(X).sum(0, axis=0), r"got multiple values for keyword argument 'axis'"),
         (lambda: p(Tensor(X), 1, 2), r"gaussian takes at most 2 arguments by position; it got 3"),
         (lambda: REGISTRY["exp"](Tensor(X), base=2), r"exp of a Tensor does not take base=; it takes no keyw"),
     ]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.step_programs import PROGRAMS, changed
 from tests.test_edit_parts import written
-from tinygrad_nn import Tensor, compare_steps
+from tinygrad_nn import Tensor, compare_gradients, compare_steps
 from tinygrad_nn.compare.function import locations
 
 N, CLASSES = 12, 5
@@ -182,6 +182,26 @@ def test_gradients_in_attributes_of_an_object_are_judged(kind: Any) -> None:
     assert [(s.name, s.rule_ok) for s in report.steps] == [("layer.dZ2", True), ("layer.dW2", False)]
 
 
+class Scaled:
+    def __init__(self, w: Any) -> None:
+        self.w = w
+
+    def forward(self, X: Any) -> Any:
+        self.z = X * self.w
+        return (self.z**2).sum()
+
+    def backward(self, X: Any) -> Any:
+        dz = 2 * self.z
+        self.dw = 3 * X * dz
+
+
+def test_a_gradient_of_an_array_that_an_object_keeps_is_said_not_to_be_judged() -> None:
+    layer = Scaled(np.ones(3))
+    notes = compare_steps(layer.forward, layer.backward, np.arange(3.0)).notes
+    assert notes[-1].startswith("dw is the gradient of arrays of an object: compare_gradients(object, x) judges")
+    assert compare_gradients(layer, np.arange(3.0)).first_wrong == "w"
+
+
 def squared_error(X: Any, W1: Any, b1: Any, W2: Any, b2: Any, Y: Any) -> Any:
     A1 = np.tanh(X @ W1 + b1)
     Z2 = A1 @ W2 + b2
@@ -295,8 +315,14 @@ def test_a_line_of_a_namespace_is_mended() -> None:
     said = [[text for text in d.evidence if text.startswith("Line ")] or [d.text] for d in report.diagnoses]
     assert "write dz = dh * (1 - h.data ** 2) instead of dz = dh * (1 - h.data)." in said[0][0]
     assert "write db = dz.sum(axis=0) instead of db = dz.sum(axis=1)." in said[1][0]
+    dh, dz = 2 * h / h.size, 2 * h / h.size * (1 - h**2)  # Tensors, as if the whole cell were written on Tensors
+    db = dz.sum(1)
+    report = compare_steps(locals())
+    assert report.diagnoses[0].evidence[0].startswith("Line 3")
+    assert "write db = dz.sum(axis=0) instead of db = dz.sum(1)." in report.diagnoses[0].evidence[0]
     assert loss.size
     assert db.size
+    assert dh.size
 
 
 def test_a_name_that_was_bound_again_offers_no_change_of_its_line() -> None:
@@ -322,6 +348,14 @@ def test_a_namespace_with_gradients_on_its_tensors() -> None:
     assert [(s.name, s.verdict) for s in report.steps] == [("y.grad", "ok"), ("x.grad", "WRONG")]
 
 
+def global_gradients(X: Any) -> None:
+    d_GLOBAL = 2 * X  # the gradient of a variable of this module
+    del d_GLOBAL
+
+
+GLOBAL = np.ones(3)
+
+
 # what was asked for, and what the answer says
 REFUSED = {
     "no function": ((3, 4), "one of them is a int"),
@@ -331,6 +365,7 @@ REFUSED = {
     "a name that is not there": ((lambda x: (x * x).sum(), lambda x: 2 * x, np.ones(3), {"dq": "q"}), "no such value"),
     "an unknown parameter": ((lambda x: (x * x).sum(), lambda x, other, more: 2 * x, np.ones(3)), "parameter 'other'"),
     "no gradient by name": ((lambda x: (x * x).sum(), lambda x: print, np.ones(3)), "no name in the backward"),
+    "global": ((lambda X: X @ GLOBAL, global_gradients, np.ones(3)), "make these global variables inputs"),
     "no graph": ((lambda x: x.data.sum(), lambda x: 2 * x, np.ones(3)), "there is no graph"),
 }  # fmt: skip
 
@@ -484,6 +519,10 @@ def test_lines_that_make_up_for_each_other_are_no_mistake() -> None:
     assert "dh is not the gradient of h, and a later line makes up for it." in report.diagnoses[0].text
     report = compare_steps(forward, changed(backward, "/ 2", "/ 5"), inputs)  # no longer
     assert [step.verdict for step in report.steps] == ["WRONG", "WRONG"]
+    with_data = changed(changed(forward, "(x: Any)", "(x: Any, t: Any)"), "h**2", "h**2 * t")
+    back = changed(changed(backward, "h: Any", "h: Any, t: Any"), "4 * h", "4 * h * t")
+    report = compare_steps(with_data, back, {**inputs, "t": np.array([1.0, 2.0, 3.0])})  # the backward has no dt
+    assert (report.ok, report.kinds) == (True, ("convention",))
 
 
 def test_the_example_names_both_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -959,3 +998,44 @@ def test_saturated_units_raise_no_alarm(dtype: Any, edit: tuple[str, str], ok: b
         arrays = X + 3, np.sign(Y), *(3 * w for w in weights)
         report = compare_steps(*both_of(SATURATED.replace(*edit)), tuple(x.astype(dtype) for x in arrays))
         assert report.ok == ok, str(report)
+
+
+@pytest.mark.parametrize(("edit", "ok"), [(("", ""), True), (("(A - Y)", "(A - Y * 1.000001)"), False)])
+def test_a_probability_near_one_makes_no_right_step_wrong(edit: tuple[str, str], ok: bool) -> None:
+    """1 - A has few digits in the forward; the backward has no such difference."""
+    program = """
+def forward(w, b, X, Y):
+    Z = X @ w + b
+    A = 1 / (1 + np.exp(-Z))
+    return -np.mean(Y * np.log(A) + (1 - Y) * np.log(1 - A))
+def backward(X, Y, A):
+    dZ = (A - Y) / len(Y)
+    dw, db = X.T @ dZ, dZ.sum()
+    return dw, db
+"""
+    X, Y = np.array([[6.0, 6.0], [8.0, 4.0], [0.5, 1.0]]), np.array([0.0, 1.0, 1.0])
+    report = compare_steps(*both_of(program.replace(*edit)), (np.ones(2), np.zeros(1), X, Y))
+    assert report.ok == ok, str(report)
+
+
+def test_in_a_loop_the_next_index_is_named_and_not_the_last_one() -> None:
+    program = """
+def forward(x, w):
+    h = np.zeros(3)
+    hs = [h]
+    for t in range(4):
+        h = np.tanh(x[t] + h @ w)
+        hs.append(h)
+    return (h**2).sum(), hs
+def backward(w, hs):
+    dw, dh = np.zeros_like(w), 2 * hs[4]
+    for t in reversed(range(4)):
+        dz = dh * (1 - hs[t] ** 2)
+        dw += np.outer(hs[t], dz)
+        dh = dz @ w.T
+    return dw
+"""
+    rng = np.random.default_rng(0)
+    report = compare_steps(*both_of(program), {"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 3))})
+    said = [text for d in report.diagnoses for text in d.evidence if text.startswith("Line ")]
+    assert said == ["Line 12: write dz = dh * (1 - hs[t + 1] ** 2) instead of dz = dh * (1 - hs[t] ** 2)."]

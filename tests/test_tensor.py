@@ -247,6 +247,7 @@ def test_results_without_axes_are_arrays_not_scalars(make: Callable[[Tensor], Te
         (lambda t: operator.setitem(t, 0, 1.0), TypeError, r"t = t\.at\[index\]\.set\(value\)"),
         (lambda t: operator.setitem(np.zeros((2, 3)), 0, t[0]), TypeError, r"would drop its graph"),
         (lambda t: operator.setitem(np.zeros((2, 3)), 0, t[0]), TypeError, r"\.at\[i\]\.set\(t\).*np\.stack"),
+        (lambda t: np.zeros((3, 2)).dot(t), TypeError, r"Instead of x\.dot\(t\) of an array x write x @ t"),
         (lambda t: np.copyto(np.zeros((2, 3)), t), TypeError, r"at\[index\]\.set"),
         (lambda t: np.fill_diagonal(t, 0), TypeError, r"at\[index\]\.set"),
         (lambda t: t.fill(0), TypeError, r"at\[index\]\.set"),

@@ -22,11 +22,12 @@ FREED = (
 )
 NO_ARRAY = (
     "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
-    "through it), or t.detach() for a plot. A list that is an argument of grad stays a list, of Tensors: pass an "
-    "array, grad(f)(np.array(x)). For an array of several Tensors write tinygrad_nn.array([...]) or np.stack([...]): "
-    "np.array, np.r_ and np.c_ cannot be intercepted, nor can numpy.polynomial: use tinygrad_nn.polynomial. Instead of "
-    "np.full(shape, t) write np.full(shape, t, like=t), of np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t); "
-    "instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...]) of a list of the parts."
+    "through it), or t.detach() for a plot. Instead of x.dot(t) of an array x write x @ t. A list that is an argument "
+    "of grad stays a list, of Tensors: pass an array, grad(f)(np.array(x)). For an array of several Tensors write "
+    "tinygrad_nn.array([...]) or np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted, nor can "
+    "numpy.polynomial: use tinygrad_nn.polynomial. Instead of np.full(shape, t) write np.full(shape, t, like=t), of "
+    "np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t); instead of out[i] = t write out = Tensor(out).at[i].set(t), "
+    "or np.stack([...]) of a list of the parts."
 )
 
 

@@ -261,7 +261,7 @@ class Primitive:
                 args = (*args, kwargs.pop(parameter.name))
         if len(args) < self.arity:
             raise TypeError(f"{self.name} needs {self.arity} arrays; it got {len(args)}.")
-        return args[: self.arity], dict(zip(self.metadata, args[self.arity :], strict=False)) | kwargs
+        return args[: self.arity], dict(**dict(zip(self.metadata, args[self.arity :], strict=False)), **kwargs)
 
 
 def numpy_options(options: dict[str, Any], known: Iterable[str] = ("axis", "keepdims")) -> dict[str, Any]:

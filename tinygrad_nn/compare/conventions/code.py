@@ -36,6 +36,7 @@ class Code:
         source: the function whose lines run in the forward; `backward`: the one whose lines run in the backward.
         names: the names of the gradients that the backward returns, if they cannot be read from `backward`.
         notes: sentences for the report that say which convention was recognized.
+        early: a sentence if the backward updates a parameter that it uses afterwards, else "".
         allows_missing: whether gradients of some of the inputs are enough.
         pairing: which gradient belongs to which input, once that is known.
     """
@@ -49,6 +50,7 @@ class Code:
     backward: Any = None
     names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    early: str = ""
     allows_missing: bool = False
     pairing: Pairing | None = None
 

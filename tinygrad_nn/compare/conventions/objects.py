@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...gradcheck.numerical import is_float
+from ...tensor import Tensor
 from ...tree import flatten
 from ..behaviour import same_results
 from ..function.calling import COTANGENTS, Inputs, inputs_in_order, make_inputs
@@ -135,17 +136,16 @@ def read_object(f: Any, user_inputs: Any, backward_name: str = "") -> Code:
     note += f"{', '.join(places_text)}." if places_text else (
         "what the backward subtracts, over the learning rate." if layout.parameters else "")  # fmt: skip
     note += f" Only the first of the results is compared, whose gradient {backward} takes." * layout.first_only
-    note += _update_note(obj, layout, data, takes_cotangents)
     if layout.changed:
         note += (f" {backward} changes {', '.join(layout.changed)}, whose gradients it does not tell: store them, such "
                  f"as self.d{layout.changed[0]}, to compare them.")  # fmt: skip
     without_gradient = _without_gradient(candidates, layout)
     note += f" No gradient of {', '.join(without_gradient)} was found after the backward." if without_gradient else ""
     return Code(type(obj).__name__, inputs, run, back, takes_cotangents, getattr(type(obj), forward), notes=(note,),
-                allows_missing=True)  # fmt: skip
+                early=_early_update(obj, layout, data, takes_cotangents), allows_missing=True)  # fmt: skip
 
 
-def _update_note(obj: Any, layout: ObjectLayout, data: Inputs, takes_cotangents: bool) -> str:
+def _early_update(obj: Any, layout: ObjectLayout, data: Inputs, takes_cotangents: bool) -> str:
     """Return a sentence if what a backward returns depends on its learning rate: it updates too early; else ""."""
     if () not in layout.gradients.values():
         return ""
@@ -156,8 +156,9 @@ def _update_note(obj: Any, layout: ObjectLayout, data: Inputs, takes_cotangents:
         returned.append(_backward(twin, layout, dict(zip(data.names, values, strict=True)), g, takes_cotangents, rate))
     if same_results(*([np.asarray(x) for x in flatten(part)[0] if is_float(x)] for part in returned)):
         return ""
-    return (f" What {layout.backward} returns depends on its learning rate, so it updates a parameter that it uses "
-            "afterwards. Compute all gradients before the update.")  # fmt: skip
+    return (f"What {layout.backward} returns depends on its learning rate, so it updates a parameter that it uses "
+            f"afterwards. Compute all gradients before the update. (It was called with the rate {RATE:.0f}, so wrong "
+            "gradients are large.)")  # fmt: skip
 
 
 def has_parameters(method: Any, user_inputs: Any) -> bool:
@@ -198,7 +199,7 @@ def _parts(value: Any) -> list[tuple[Any, Any]]:
         return list(value.items())
     if isinstance(value, (list, tuple)):
         return list(enumerate(value))
-    plain = isinstance(value, (str, bytes, int, float, complex, type, np.generic, np.random.Generator))
+    plain = isinstance(value, (str, bytes, int, float, complex, type, np.generic, np.random.Generator, Tensor))
     if plain or callable(getattr(value, "__code__", None)) or inspect.isroutine(value) or inspect.ismodule(value):
         return []
     names = list(getattr(value, "__dict__", {}))

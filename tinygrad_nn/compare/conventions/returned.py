@@ -24,6 +24,10 @@ _GLOBAL = (
     " If the gradients are of global variables, make these variables parameters of the function, and pass them as "
     "inputs."
 )
+_OWN = (
+    " If the gradients are of lists of arrays that the object holds, store them beside these, such as self.dweights "
+    "for self.weights."
+)
 UNNAMED = "a value without a name"
 LABELS = frozenset({"y", "t", "target", "targets", "label", "labels", "y_true", "mask", "masks", "onehot", "one_hot"})
 DATA = LABELS | {"x", "xs", "xb", "inputs", "input", "data", "x_train", "x_batch", "batch", "features"}
@@ -162,7 +166,7 @@ class Pairing:
     def _in_order(self, returned: list[Any], owners: list[int]) -> dict[int, Any]:
         for k in owners:  # loss, grads: the gradients of a list of parameters
             value = self.all_inputs.values[k]
-            if isinstance(value, (tuple, list)) and [*map(np.shape, value)] == [*map(np.shape, returned)]:
+            if isinstance(value, (tuple, list)) and _shapes(value) == _shapes(returned):
                 return self._of_argument(k, returned)
         targets = owners
         if len(returned) != len(targets):
@@ -241,6 +245,10 @@ def _is_array(value: Any) -> bool:
     return bool(leaves) and all(isinstance(x, (np.ndarray, np.generic)) for x in leaves)
 
 
+def _shapes(value: Any) -> Any:
+    return [*map(_shapes, value)] if isinstance(value, (tuple, list)) else np.shape(value)
+
+
 def _has_arrays(value: Any) -> bool:
     return any(isinstance(raw(x), np.ndarray) for x in flatten(value)[0])
 
@@ -248,7 +256,10 @@ def _has_arrays(value: Any) -> bool:
 def _to_float_array(value: Any, pairing: Pairing) -> Array:
     """Return a copy of a gradient as a floating-point array; raise TypeError if it is not numeric."""
     value = next((getattr(value, n)() for n in ("realize_cached_data", "numpy") if hasattr(value, n)), value)
-    array = np.array(raw(value))
+    try:
+        array = np.array(raw(value))
+    except ValueError:  # arrays of several shapes
+        raise pairing._error("a list of arrays for one array", _OWN) from None
     if array.dtype.kind not in "fciub":
         raise pairing._error("something that is not made of numbers")
     return array if array.dtype.kind in "fc" else array.astype(np.float64)

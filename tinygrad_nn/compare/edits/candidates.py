@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...tensor import raw
 from . import trees
 from .additions import Additions
 from .scope import MISSING, Scope, can_broadcast, is_array, is_integer
@@ -81,8 +82,9 @@ class CandidateWriter(Additions):
         if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             yield from self._in_place_of(node, spot)
         if is_integer(found):
-            yield 1.2, plus(node, number(1))
-            yield 1.2, minus(node, number(1))
+            cost = 1.12 if spot.field == "slice" else 1.2  # rather the next index than another number
+            yield cost, plus(node, number(1))
+            yield cost, minus(node, number(1))
         elif isinstance(found, range):
             yield 1.2, call(name("reversed"), node)
         elif is_array(found) or isinstance(found, float):
@@ -130,7 +132,7 @@ class CandidateWriter(Additions):
     def _is_method(self, node: ast.Call) -> bool:
         return isinstance(node.func, ast.Attribute) and not (
             isinstance(node.func.value, ast.Name) and node.func.value.id == self.numpy) and is_array(
-                self.scope.value(node.func.value))  # fmt: skip
+                raw(self.scope.value(node.func.value)))  # fmt: skip
 
     def _argument(self, node: ast.Call) -> ast.expr:
         """Return the array that a call works on: the object of a method, else the first argument."""
@@ -330,15 +332,21 @@ class CandidateWriter(Additions):
                     yield 1.3, atom.node
                     yield 1.35, ast.UnaryOp(ast.USub(), atom.node)
 
+    def _is_far(self, node: ast.expr, new: ast.expr) -> bool:
+        """Tell whether an expression is a name of the forward only, or the entry at another index: hs[T] for hs[t]."""
+        if isinstance(node, ast.Subscript) and isinstance(new, ast.Subscript):
+            return is_integer(self.scope.value(new.slice))
+        return isinstance(new, ast.Name) and new.id in self.scope.extra
+
     def _in_place_of(self, node: ast.expr, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         """Yield other names in scope whose value has the same type and a fitting shape."""
         value, text = self.scope.value(node), ast.unparse(node)
         for atom in self.scope.atoms:
             if ast.unparse(atom.node) == text:
                 continue
-            far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
+            far = 0.3 * self._is_far(node, atom.node)
             if is_integer(value) and is_integer(atom.value):
-                yield 1.15 + far, atom.node
+                yield 1.15 + far + 0.12 * (spot.field == "slice"), atom.node
             elif is_array(value) and is_array(atom.value) and atom.shape == np.shape(value) and np.ndim(value):
                 kind = np.asarray(value).dtype.kind == np.asarray(atom.value).dtype.kind
                 yield 1.0 + far + 0.3 * (not kind), atom.node

@@ -32,7 +32,9 @@ def influencing(program: Program, wrong: Collection[int], names: Sequence[str]) 
 
 
 def line_of_result(backward: Any, result_index: int, names: Sequence[str]) -> tuple[int, str] | None:
-    """Return the last line, and its text, that assigns a result of a function; None if it is not clear.
+    """Return the line, and its text, that assigns a result of a function, with those that change it later.
+
+    None if it is not clear. Arrays of zeros to which a loop adds are left out.
 
     Args:
         backward: a function whose source can be read.
@@ -48,7 +50,11 @@ def line_of_result(backward: Any, result_index: int, names: Sequence[str]) -> tu
         stores = [
             stmt for stmt in source.all_statements if result.id in names_of(stmt)[0] and not isinstance(stmt, ast.For)
         ]
-        place = stores[-1] if stores else place
+        whole = [k for k, stmt in enumerate(stores) if isinstance(stmt, ast.Assign)
+                 and isinstance(stmt.targets[0], ast.Name) and "zeros" not in source.words(stmt)]  # fmt: skip
+        place, *later = stores[(whole or [-1])[-1] :] or [place]
+        text = "".join(f"; then line {stmt.lineno}: {source.words(stmt)}" for stmt in later)
+        return place.lineno, source.words(place) + text
     return place.lineno, source.words(place)
 
 

@@ -112,8 +112,7 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
         if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
             compute_right = _differentiate_numerically if graph is None else _differentiate_by_graph
             diagnoses = with_source_lines(comparison, result, compute_right, diagnoses, (f, user_inputs, manual))
-    if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
-        diagnoses = [d for d in diagnoses if d.kind not in ("unknown", "scale")]
+    diagnoses = _without_consequences(code, diagnoses)
     diagnoses += _shape_diagnoses(comparison, {i: s for i, s in kept_shapes.items() if result.rows[i].ok})
     notes = [note for note in (cot_note, *code.notes) if note]
     if not line.steady:
@@ -127,6 +126,15 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
     title = f"{code.name}({', '.join(code.inputs.names)})"
     notes += result.notes
     return ComparisonReport(title, tuple(result.rows), tuple(diagnoses), first, tuple(notes), {}, result.method)
+
+
+def _without_consequences(code: Code, diagnoses: list[Diagnosis]) -> list[Diagnosis]:
+    """Return the diagnoses without those that follow from a wrong behaviour, such as an update before its use."""
+    if code.early and not all(d.harmless for d in diagnoses):
+        return [Diagnosis("inplace_overwrite", f"the update in {code.name}", code.early)]
+    if any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
+        return [d for d in diagnoses if d.kind not in ("unknown", "scale")]
+    return diagnoses
 
 
 def _run_on_tensors(comparison: ComparisonInput) -> tuple[Run | None, Reason]:

@@ -216,7 +216,10 @@ def _why_lost_in_runs(
 
 
 def _similar_places(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:
-    """Yield groups of places of one primitive: called by one source line, with the same shape and input, or all."""
+    """Yield groups of places of one primitive: called by one source line, with the same shape and input, or all.
+
+    Of the calls of one line also those without the last one.
+    """
     visited: set[tuple[int, ...]] = set()
     names: dict[Any, list[int]] = {}
     for place, node in enumerate(graph.operations[:MANY]):
@@ -227,7 +230,9 @@ def _similar_places(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]
         leaf = None if shared is None else graph.inputs.index(parents_of(node)[shared])
         names.setdefault((name, np.shape(node.out), leaf), []).append(place)
         names.setdefault(name, []).append(place)
-    for places in names.values():
+    # the layer nearest the loss is often differentiated outside the loop over the layers
+    inside = [places[1:] for key, places in names.items() if isinstance(key, tuple) and isinstance(key[1], int)]
+    for places in (*names.values(), *inside):
         if len(places) > 1 and tuple(places) not in visited:
             visited.add(tuple(places))
             yield places

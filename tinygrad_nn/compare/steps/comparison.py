@@ -30,7 +30,7 @@ from .by_numbers import NotFiniteError, is_finite, judged_by_numbers
 from .explain import blamed_steps, explain_step, is_part_of_sum
 from .matching import Match, same_but_ones
 from .mending import Explained, explain_wrong, explained_step
-from .names import as_mapping
+from .names import as_mapping, names_for_gradient
 from .namespace import read_namespace
 from .notebook_cells import Cells
 from .probes import Probes, UserPasses, matched, without
@@ -38,7 +38,7 @@ from .referee import Referee, ignore_message
 from .running import Forward, NoGraphError, Passes
 from .step import Step
 from .tape import Tape
-from .tracing import State
+from .tracing import State, is_number, module_names
 from .unnamed import shifted, unnamed_values
 from .walk import Walked, as_floats, bounds_of, gradient_decisions, injected, wrong_steps
 
@@ -108,7 +108,7 @@ def compare_steps(
                 steps, run, notes, method = judged_by_numbers(called, input_arrays, error.reason)
             except NotFiniteError as no_loss:
                 return _no_loss(title, no_loss.forward)
-            return _report(title, run, _require_gradients(steps, run.graph), notes, method)
+            return _report(title, run, _require_gradients(steps, run, backward), notes, method, backward)
         return judge_run(title, run, generator, called)
 
 
@@ -136,7 +136,7 @@ def judge_run(
     steps = [matching.step(k, step, reasons.get(k)) for k, step in enumerate(judged)]
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
               f"{checked:,} entries and along a random direction of each value.")  # fmt: skip
-    return _report(title, run, steps, matching.notes, method)
+    return _report(title, run, steps, matching.notes, method, called and called.backward)
 
 
 def _no_loss(title: str, graph: Forward) -> ComparisonReport:
@@ -168,7 +168,7 @@ class _Matching:
         tiny = 0.0 if called is None else tiny_constant(called.forward, called.backward)
         self._eps = max(float(np.finfo(np.float32 if run.has_float32 else np.float64).eps), negligible(tiny) / ULPS)
         self.tape, self.right_gradients, self.matches, self.notes = matched(run)
-        _require_gradients(self.matches, run.graph)
+        _require_gradients(self.matches, run, called and called.backward)
         self.notes += overflow_notes(Traced(self.tape.outs, self.inputs, self.tape.operations))
         self.bounds, self.walked, self.wrong = self._walk(self.tape, self.matches)
         self._divide_by_a_size()
@@ -345,7 +345,7 @@ def _have_other_meanings(
     cannot make up for itself: a sign that is wrong in two layers is a mistake.
     """
     leaves = {m.version.node: judged[k].row.ok for k, m in enumerate(matches) if m.version.node.primitive is None}
-    if not wrong or not all(leaves.get(node, False) for node in inputs):
+    if not wrong or not leaves or not all(leaves.get(node, True) for node in inputs):
         return False
     right_values, wrong_values = ([k for k in wrong if judged[k].row.ok is ok] for ok in (True, False))
     lines = [{judged[k].state.statement for k in steps} for steps in (right_values, wrong_values)]
@@ -364,19 +364,38 @@ def _is_echo(matches: Sequence[Match], states: Sequence[State], k: int, j: int) 
             and np.array_equal(states[j].array, states[k].array, equal_nan=True))  # fmt: skip
 
 
-def _require_gradients(gradients: list[Any], graph: Forward) -> list[Any]:
+def _kept_outside(run: Passes, backward: Any) -> list[str]:
+    """Return what to do about gradients of arrays that an object or the module holds; they are not judged."""
+    advice = {
+        "an object: compare_gradients(object, x) judges them": getattr(
+            getattr(backward, "__self__", None), "__dict__", {}
+        ),
+        "the module: make these global variables inputs or locals of the forward": module_names(backward) or {},
+    }
+    sentences = []
+    for text, kept in advice.items():
+        names = [name for name in run.backward.helpers if any(is_number(kept.get(n)) for n in names_for_gradient(name))]
+        if names:
+            are = "is the gradient" if len(names) == 1 else "are the gradients"
+            sentences.append(f"{', '.join(names)} {are} of arrays of {text}.")
+    return sentences
+
+
+def _require_gradients(gradients: list[Any], run: Passes, backward: Any) -> list[Any]:
     """Return the gradients that were found; raise if there are none."""
     if not gradients:
-        names_text = printable(", ".join(graph.versions))
+        names_text = printable(", ".join(run.graph.versions))
         raise ValueError(
             "compare_steps: no name in the backward belongs to a value of the forward, so there is no step to judge. "
             f"The forward has {names_text}; call the gradient of X dX (or d_X, grad_X, X_grad), or give "
-            "names={'your name': 'X'}."
+            + " ".join(["names={'your name': 'X'}.", *_kept_outside(run, backward)])
         )
     return gradients
 
 
-def _report(title: str, run: Passes, steps: list[Step], notes: list[str], method: str) -> ComparisonReport:
+def _report(
+    title: str, run: Passes, steps: list[Step], notes: list[str], method: str, user_backward: Any = None
+) -> ComparisonReport:
     graph, backward = run.graph, run.backward
     wrong: dict[Any, list[Step]] = {}
     for step in steps:
@@ -396,6 +415,7 @@ def _report(title: str, run: Passes, steps: list[Step], notes: list[str], method
     first_wrong = next((s.place for s in steps if not s.rule_ok), None)
     if backward.helpers:
         notes.append(f"Not judged, since no value of the forward has such a name: {', '.join(backward.helpers)}.")
+        notes += _kept_outside(run, user_backward)
     if backward.stopped is not None:
         error, statement = backward.stopped
         where = f"line {statement.line}: {statement.text}"

@@ -10,6 +10,7 @@ import numpy as np
 from ...gradcheck.numerical import Line, inner_product
 from ...node import Node
 from ..budget import Budget
+from ..numerical.precision import measured_rounding
 from ..rows import CheckedEntry
 from .tape import Tape
 
@@ -39,6 +40,7 @@ class Referee:
             return ignore_message, []
         cotangents = self.tape.cotangents(node)
         line = Line(self.tape.results_of(node), [x])
+        line.doubts = measured_rounding(lambda cast: [np.asarray(out) for out in line.f(cast(x))], line.outs)
 
         def check_entry(index: Any) -> CheckedEntry:
             if self.budget.is_over:
