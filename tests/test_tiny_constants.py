@@ -294,7 +294,7 @@ def numbers(scale: float, dtype: Any = np.float64) -> tuple[Array, ...]:
     return tuple(np.asarray(v, dtype) for v in (X, Y, rng.normal(size=(6, 4)) * scale, rng.normal(size=4)))
 
 
-@pytest.mark.parametrize("scale", [1.0, 10.0, 100.0])
+@pytest.mark.parametrize("scale", [1.0, 10.0, 100.0, 1e4])
 @pytest.mark.parametrize("name", GUARDED)
 def test_the_gradient_of_the_function_without_it_is_no_mistake(name: str, scale: float) -> None:
     forward, backward = softmax_step(GUARDED[name])
@@ -312,7 +312,7 @@ def test_the_gradient_of_the_function_without_it_is_no_mistake(name: str, scale:
             assert "function without a constant such as 1e-12" in " ".join(str(steps).split())
 
 
-@pytest.mark.parametrize("scale", [1.0, 10.0, 100.0])
+@pytest.mark.parametrize("scale", [1.0, 10.0, 100.0, 1e4])
 @pytest.mark.parametrize("mistake", ["N", "factor"])
 def test_mistakes_beside_it_are_wrong(mistake: str, scale: float) -> None:
     forward, backward = softmax_step(GUARDED["added"], mistake)
@@ -320,6 +320,32 @@ def test_mistakes_beside_it_are_wrong(mistake: str, scale: float) -> None:
     assert not compare_steps(forward, backward, (X, Y, W, b)).ok
     f, back = lambda W, b: forward(X, Y, W, b)[0], lambda W, b: backward(forward(X, Y, W, b)[1])
     assert not compare_gradients(f, (W, b), manual=back).ok
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1e3])
+@pytest.mark.parametrize("mistake", ["", "tanh", "factor"])
+def test_of_sigmoids_that_are_sure_and_wrong(mistake: str, scale: float) -> None:
+    def forward(X: Array, Y: Array, W: Array, v: Array) -> Any:
+        H = np.tanh(X @ W)
+        A = 1 / (1 + np.exp(-(H @ v)))
+        loss = -np.mean(Y * np.log(A + 1e-8) + (1 - Y) * np.log(1 - A + 1e-8))
+        return loss, (X, Y, v, H, A)
+
+    def backward(cache: Any) -> Any:
+        X, Y, v, H, A = cache
+        dZ = (A - Y) / Y.size
+        dv = H.T @ dZ
+        dH = dZ @ v.T
+        dW = X.T @ (dH if mistake == "tanh" else dH * (1 - H**2)) * (1.001 if mistake == "factor" else 1)
+        return dW, dv
+
+    rng = np.random.default_rng(1)
+    X, Y = rng.normal(size=(20, 3)), rng.integers(0, 2, (20, 1)) * 1.0
+    W, v = rng.normal(size=(3, 5)), rng.normal(size=(5, 1)) * scale
+    f, back = lambda W, v: forward(X, Y, W, v)[0], lambda W, v: backward(forward(X, Y, W, v)[1])
+    for report in (compare_steps(forward, backward, (X, Y, W, v)), compare_gradients(f, (W, v), manual=back)):
+        assert report.ok == (not mistake), str(report)
+        assert mistake or scale == 1 or report.kinds == ("convention",)
 
 
 def test_a_tiny_factor_is_no_guard() -> None:

@@ -6,7 +6,8 @@ Where p is not far above the constant, the derivative of the code as it is writt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,11 @@ from .diagnosis import Diagnosis
 from .paths import Traced, args_of, copy_node, name_of, parents_of, rerun_nodes
 from .tiny_constants import TINY
 
+Array = np.ndarray[Any, Any]
+
 GUARDS = frozenset({"add", "subtract", "maximum", "minimum", "clip"})
+FACTORS = (0.25, 0.0625, 0.015625)  # of inputs that are tried if values are below their guards
+KNOWN, KNOWN_EPS = 1e-6, 1e4  # of the largest entry, and epsilons of it: a larger bound would hide mistakes
 LEAST = np.finfo(np.longdouble).tiny
 
 
@@ -62,14 +67,47 @@ def largest_guard(operations: Sequence[Node]) -> float:
     return largest
 
 
-def guard_diagnosis(where: str, guard: float, difference: float) -> Diagnosis:
-    """Return the diagnosis, which is harmless, of gradients that are right for a function without its guards."""
+def is_below_guard(operations: Sequence[Node]) -> bool:
+    """Tell whether any value is smaller than the constant that is added to it or limits it."""
+    for node in operations:
+        for guard in (float(arg) for arg in args_of(node) if _is_guard(arg) and arg <= TINY):
+            if any(np.any(np.abs(arg) < guard) for arg in args_of(node) if np.ndim(arg)):
+                return True
+    return False
+
+
+def smaller_inputs(arrays: Sequence[Array]) -> Iterator[tuple[float, list[Array]]]:
+    """Yield factors below 1, and inputs times them, in which fewer units are saturated; zeros and ones stay.
+
+    A value that is 0 or 1 up to rounding cannot be told apart from its limit: log(1 - a) has no gradient there, even if
+    the constant is left out.
+    """
+    for factor in FACTORS:
+        yield factor, [x if np.isin(x, (0, 1)).all() else np.asarray(x * factor, x.dtype) for x in arrays]
+
+
+def are_known(bounds: Sequence[Array], gradients: Sequence[Array], eps: float) -> bool:
+    """Tell whether bounds of the errors of gradients are so small, for a machine epsilon, that a mistake shows."""
+    limit = max(KNOWN, KNOWN_EPS * eps)
+    for bound, g in zip(bounds, gradients, strict=True):
+        error, largest = (float(np.abs(x).max(initial=0)) for x in (bound, g))
+        if not (math.isfinite(largest) and error <= limit * largest + 1e-200):
+            return False
+    return True
+
+
+def guard_diagnosis(where: str, guard: float, difference: float, factor: float = 1.0) -> Diagnosis:
+    """Return the diagnosis, which is harmless, of gradients that are right for a function without its guards.
+
+    With a factor below 1, they are so for inputs times that factor, and saturated for the inputs themselves.
+    """
     text = (
         f"The gradient is that of the function without a constant such as {guard:.0e}, which is there to avoid log(0) "
         "or a division by 0. Where a value is smaller than the constant, or not far above it, the gradient of the "
         "function with the constant differs. This is not a mistake."
     )
-    evidence = f"the largest difference is {difference:.0e} of the largest entry of its array; without the constant, 0"
+    place = "without the constant, 0" if factor == 1 else f"without the constant, for inputs times {factor:g}, 0"
+    evidence = f"the largest difference is {difference:.0e} of the largest entry of its array; {place}"
     return Diagnosis("convention", where, text, (evidence,))
 
 

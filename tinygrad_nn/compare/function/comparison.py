@@ -22,7 +22,7 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
-from ..guards import largest_guard, trace_without_guards
+from ..guards import are_known, is_below_guard, largest_guard, smaller_inputs, trace_without_guards
 from ..numerical.full_gradients import differentiate_inputs
 from ..numerical.precision import WIDE, measured_rounding, shaken_rounding
 from ..numerical.sides import Run, Sides
@@ -185,7 +185,7 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
         tiny=tiny,
         right_in=_wider_dtype_in_which_it_is_right(comparison, graph, rounding) if is_wrong else "",
-        guard=_guard_in_the_way(comparison, graph.trace, rounding) if is_wrong else 0.0,
+        guard=_guard_in_the_way(comparison, graph) if is_wrong else (0.0, 1.0),
         tiny_is_cause=is_wrong and bool(tiny) and _is_right_with_smaller_constants(comparison, graph.grads),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
@@ -196,7 +196,7 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
-    seen = [graph.grads, *sides.limits(), *([comparison.user_gradients] if data.guard else [])]
+    seen = [graph.grads, *sides.limits(), *([comparison.user_gradients] if data.guard[0] else [])]
     no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
     error = [np.zeros(x.shape) for x in rounding]
     return ComparisonResult(
@@ -264,16 +264,45 @@ def _are_within(user_gradients: Sequence[Array], grads: Sequence[Array], bounds:
                for m, g, bound in zip(user_gradients, grads, bounds, strict=True))  # fmt: skip
 
 
-def _guard_in_the_way(comparison: ComparisonInput, trace: Traced, rounding: list[Array]) -> float:
-    """Return the largest constant such as 1e-8 in a graph without which the user's gradients are right, 0 if none."""
-    unguarded = trace_without_guards(trace)
-    if unguarded is None:
-        return 0.0
-    grads = gradients(unguarded)
-    eps = _machine_epsilon(comparison)
-    shaken = shaken_rounding(unguarded, grads, eps, np.random.default_rng(0))
-    bounds = [np.maximum(a, b) for a, b in zip(rounding, shaken, strict=True)]
-    return largest_guard(trace.operations) if _are_within(comparison.user_gradients, grads, bounds) else 0.0
+def _guard_in_the_way(comparison: ComparisonInput, graph: Run) -> tuple[float, float]:
+    """Return the largest constant such as 1e-8 in a graph without which the user's gradients are right, 0 if none.
+
+    Also return 1, or the factor below 1 with which the inputs must be multiplied before they are right.
+    """
+    guard, code = largest_guard(graph.trace.operations), comparison.code
+    if not guard:
+        return 0.0, 1.0
+    if _is_right_without_guards(comparison, comparison.float64_inputs, comparison.user_gradients):
+        return guard, 1.0
+    if is_below_guard(graph.trace.operations):
+        for factor, inputs in smaller_inputs(comparison.input_arrays):
+            try:
+                user_gradients = code.gradients(inputs, comparison.g)
+            except Exception:  # user code may raise anything for inputs that it was not made for
+                return 0.0, 1.0
+            if _is_right_without_guards(comparison, [to_double(x) for x in inputs], user_gradients):
+                return guard, factor
+    return 0.0, 1.0
+
+
+def _is_right_without_guards(
+    comparison: ComparisonInput, float64_inputs: list[Array], user_gradients: list[Array]
+) -> bool:
+    """Tell whether gradients are right for the function without constants such as 1e-8, and not all 0."""
+    eps, rng = _machine_epsilon(comparison), np.random.default_rng(0)
+
+    def run(moved: Sequence[Array]) -> Run:
+        outs, trace = _trace(comparison.code, moved, comparison.cotangents)
+        unguarded = trace_without_guards(trace) or trace
+        return Run(outs, unguarded, gradients(unguarded))
+
+    at_point = run(float64_inputs)
+    sides = Sides(run, float64_inputs, at_point, eps)
+    sides.look_around(rng, AROUND)
+    shaken = shaken_rounding(at_point.trace, at_point.grads, eps, rng)
+    bounds = [np.maximum(a, b) for a, b in zip(sides.rounding(), shaken, strict=True)]
+    is_known = are_known(bounds, at_point.grads, eps) and any(map(np.any, at_point.grads))
+    return is_known and _are_within(user_gradients, at_point.grads, bounds)
 
 
 def _is_right_with_smaller_constants(comparison: ComparisonInput, right_gradients: Sequence[Array]) -> bool:

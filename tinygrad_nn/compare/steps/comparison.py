@@ -20,7 +20,7 @@ from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
 from ..function.locations import overflow_notes
-from ..guards import guard_diagnosis, largest_guard
+from ..guards import are_known, guard_diagnosis, is_below_guard, largest_guard, smaller_inputs
 from ..numerical.sides import ULPS
 from ..paths import Traced
 from ..report import ComparisonReport
@@ -127,8 +127,9 @@ def judge_run(
         not isinstance(probes, Probes) or probes.is_right_elsewhere())  # fmt: skip
     if run.backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
         wrong = wrong[:1]
-    if wrong and matching.is_right_without_guards():
-        reasons = matching.effects_of_guards(judged)
+    factor = matching.factor_without_guards() if wrong else None
+    if factor is not None:
+        reasons = matching.effects_of_guards(judged, factor)
     elif has_other_meaning:
         reasons = {k: matching.other_meaning(k) for k, step in enumerate(judged) if not step.row.ok}
     else:
@@ -266,6 +267,27 @@ class _Matching:
             wrong = [k for k in wrong if not probes.is_right_from_right(k, wrong_values)]
         return wrong
 
+    def factor_without_guards(self) -> float | None:
+        """Return 1 if all gradients are right without constants such as 1e-8 in the forward; None if they are not.
+
+        Where values are below such a constant, it may be a factor below 1: they are right for inputs times it.
+        """
+        if self.is_right_without_guards():
+            return 1.0
+        if self.called is None or not largest_guard(self.tape.operations) or not is_below_guard(self.tape.operations):
+            return None
+        c = self.called
+        leaves = [c.inputs.leaves[i] for i in c.inputs.float_indices]
+        for factor, inputs in smaller_inputs(leaves):
+            try:
+                run = UserPasses(c.forward, c.backward, c.inputs, c.names, c.rng).at(inputs)
+                milder = _Matching(run, np.random.default_rng(0), c)
+            except Exception:  # user code may raise anything for inputs that it was not made for
+                return None
+            if is_finite(run.graph) and milder.is_right_without_guards():
+                return factor
+        return None
+
     def is_right_without_guards(self) -> bool:
         """Tell whether all gradients are right if constants such as 1e-8 are left out of the forward."""
         tape, twins = self.tape.without_guards(self.inputs)
@@ -275,15 +297,17 @@ class _Matching:
                    for m in self.matches]  # fmt: skip
         user_gradients = injected(tape, matches).user_gradients
         inputs = [twins[node] for node in self.inputs]
-        bounds = bounds_of(tape, inputs, matches, user_gradients, self._eps, self.rng)
-        walked = gradient_decisions(tape, matches, bounds[1])
-        return not wrong_steps(walked, matches, bounds[1])
+        eps = float(np.finfo(np.float32 if self.run.has_float32 else np.float64).eps)
+        _, bounds = bounds_of(tape, inputs, matches, user_gradients, eps, self.rng)
+        walked = gradient_decisions(tape, matches, bounds)
+        rule_gradients = [walked.rule_gradients[m.version.node] for m in matches]
+        return are_known(bounds, rule_gradients, eps) and not wrong_steps(walked, matches, bounds)
 
-    def effects_of_guards(self, judged: Sequence[_Judged]) -> dict[int, Explained]:
+    def effects_of_guards(self, judged: Sequence[_Judged], factor: float) -> dict[int, Explained]:
         """Return the explanation of gradients that are right for the forward without constants such as 1e-8."""
         differing = [k for k, step in enumerate(judged) if not (step.row.ok and step.rule_row.ok)]
         pairs = [(self.walked.states[k].array, self.right_gradients[self.matches[k].version.node]) for k in differing]
-        diagnosis = guard_diagnosis("", largest_guard(self.tape.operations), largest_difference(pairs))
+        diagnosis = guard_diagnosis("", largest_guard(self.tape.operations), largest_difference(pairs), factor)
         return {k: Explained(diagnosis, self.walked.states[k]) for k in differing}
 
     def other_meaning(self, k: int) -> Explained:
