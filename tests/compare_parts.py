@@ -123,9 +123,9 @@ def of_referee(setting: Setting, zeros: bool = False) -> Callable[[], list[Any]]
         found.append(float(f"{judge.loss():.8g}"))
         for k, z in enumerate(judge.z):
             for slope in (
-                judge.weight(k, (0, 1)),
-                judge.weight(k, (1, 0)),
-                judge.bias(k, (1,)),
+                judge.entry(k, "W", (0, 1)),
+                judge.entry(k, "W", (1, 0)),
+                judge.entry(k, "b", (1,)),
                 judge.delta(k, (0, 1)),
                 judge.direction(k, "W", rng.normal(size=case.W[k].shape)),
                 judge.direction(k, "b", rng.normal(size=case.b[k].shape)),

@@ -16,12 +16,10 @@ from tinygrad_nn.compare.steps.by_numbers import (
     NumericalPasses,
     _as_tensors,
     _container,
-    _get,
     _is_value,
     _judge,
     _put,
     _rounding,
-    _split_label,
 )
 from tinygrad_nn.compare.steps.probes import UserPasses
 from tinygrad_nn.tensor import Tensor
@@ -164,12 +162,12 @@ def test_gradients_by_numbers_of_values_and_of_steps() -> None:
     asked.unusable.append(node(run, "z"))
     assert asked.follows(node(run, "x"))
     assert not asked.follows(node(run, "h"))
-    assert (asked.has_float32, asked.user_run is run) == (False, True)
+    assert (asked.passes.has_float32, asked.passes.user_forward is run.forward) == (False, True)
     single = NumericalPasses(
         UserPasses(forward, backward, inputs, {}, np.random.default_rng(0)), [X.astype("f4"), W.astype("f4")]
     )
-    assert single.has_float32
-    assert single.user_run is not single.run
+    assert single.passes.has_float32
+    assert single.passes.user_forward is not single.run.forward
     assert single.run.leaves[0].dtype == np.float64
 
 
@@ -182,11 +180,10 @@ def test_what_may_be_a_value() -> None:
 
 
 def test_labels_of_values() -> None:
-    assert [_split_label(label) for label in ("h", "hs[3]", "cache['x']", 'cache["x y"]', "hs[-1]")] == [
-        ("h", None), ("hs", 3), ("cache", "x"), ("cache", "x y"), ("hs", -1)]  # fmt: skip
     held = SimpleNamespace(w=5, both=[6, 7])
-    names = {"h": 1, "hs": [2, 3], "cache": {"x": 4}, "self": held}
-    assert [_get(names, label) for label in ("h", "hs[1]", "cache['x']", "w", "both[1]")] == [1, 3, 4, 5, 7]
+    names = {"h": 1, "hs": [2, 3], "cache": {"x": 4, "x y": 8, (1, "s"): 9}, "self": held}
+    labels = ("h", "hs[1]", "hs[-1]", "cache['x']", 'cache["x y"]', "cache[(1, 's')]", "w", "both[1]")
+    assert [c[key] for c, key in (_container(names, label) for label in labels)] == [1, 3, 3, 4, 8, 9, 5, 7]
     assert _container(names, "h") == (names, "h")
     assert _container(names, "w") == (vars(held), "w")
 
@@ -198,18 +195,18 @@ def test_a_value_is_bound_to_a_label() -> None:
     def bound(label: str, written: bool) -> BoundValue:
         return BoundValue(label, 1, (1, 1), 1, old, written)
 
-    _put(names, bound("h", False), new)
+    _put(*_container(names, "h"), bound("h", False), new)
     assert names["h"] is not new
     np.testing.assert_array_equal(names["h"], new)
     assert not old.any()
-    _put(names, bound("hs[0]", True), new)
+    _put(*_container(names, "hs[0]"), bound("hs[0]", True), new)
     assert names["hs"][0] is old
     np.testing.assert_array_equal(old, new)
-    _put(names, bound("hs[1]", False), np.array(3.0))
+    _put(*_container(names, "hs[1]"), bound("hs[1]", False), np.array(3.0))
     assert type(names["hs"][1]) is np.float64
     with pytest.raises(TypeError, match="real numbers"):
-        _put(names, bound("hs[0]", True), new * 1j)
-    _put(names, bound("h", False), new * 1j)
+        _put(*_container(names, "hs[0]"), bound("hs[0]", True), new * 1j)
+    _put(*_container(names, "h"), bound("h", False), new * 1j)
     assert names["h"].dtype == complex
 
 

@@ -27,7 +27,6 @@ from tinygrad_nn.compare.numerical import full_gradients as whole_module
 from tinygrad_nn.compare.numerical.full_gradients import (
     NumericalGradient,
     _differentiate_entry,
-    _empty_gradient,
     differentiate_inputs,
     one_side,
     rounding_of,
@@ -238,7 +237,7 @@ def test_a_gradient_entry_by_entry() -> None:
 
 def test_at_a_kink_the_slopes_of_both_sides_are_known() -> None:
     f = lambda x: np.where(x > 0, 3 * x, -x)
-    w = _empty_gradient(np.zeros(2))
+    w = NumericalGradient(*(np.full(2, np.nan) for _ in range(4)))
     for k, (sign, sides) in enumerate(((1.0, (-2.0, 6.0)), (-1.0, (-6.0, 2.0)))):
         _differentiate_entry(line(f, np.zeros(2)), 0, (k,), [np.full(2, 2 * sign)], w)
         assert w.kinks == k + 1

@@ -32,7 +32,7 @@ from tinygrad_nn.compare.numerical.nearest import nearest
 from tinygrad_nn.compare.numerical.noise import _bend, _carry_back, _slope, bounds
 from tinygrad_nn.compare.numerical.referee import TINY, Referee, activate, log_softmax, loss_of
 from tinygrad_nn.compare.numerical.sides import Sides
-from tinygrad_nn.compare.numerical.subgradients import Hull, _choose, _error_from_groups
+from tinygrad_nn.compare.numerical.subgradients import FlatRow, Hull, _choose, _error_from_groups
 
 Array = np.ndarray[Any, Any]
 EPS = float(np.finfo(float).eps)
@@ -360,11 +360,11 @@ def test_a_mean_of_slopes_of_many_kinks_is_right_and_nothing_beyond() -> None:
     assert len(graph.kinks) == 6
     g = np.arange(1.0, 7) * sides.at_point.trace.outs[0][1]
     alone, allowed = [[k] for k in range(6)], np.full(6, 1e-9)
-    assert _error_from_groups(graph, alone, g * share, allowed, [0], [g]) is None
+    assert _error_from_groups(graph, alone, g * share, allowed, FlatRow([0], [g])) is None
     for far, place in ((1.05, 1), (-0.05, 0)):
         beyond = share.copy()
         beyond[place] = far
-        away = _error_from_groups(graph, alone, g * beyond, allowed, [0], [g])
+        away = _error_from_groups(graph, alone, g * beyond, allowed, FlatRow([0], [g]))
         assert away is not None
         assert np.flatnonzero(np.abs(away) > 1).tolist() == [place]
         assert away[place] == pytest.approx(0.05 * g[place] / 1e-9 * np.sign(far), rel=1e-6)
@@ -411,12 +411,12 @@ def test_a_unit_is_at_its_kink_within_the_rounding_of_its_terms(name: str, at: f
         judge = unit(at + part * TINY * size, name)
         assert judge.terms[0][0, 0] == pytest.approx(size - at)
         assert judge.derivative_along(0, np.ones((1, 1))).kink is kink
-        assert bool(judge.weight(0, (0, 0)).kink) is kink
-        assert judge.bias(0, (0,)).kink is kink
+        assert bool(judge.entry(0, "W", (0, 0)).kink) is kink
+        assert judge.entry(0, "b", (0,)).kink is kink
         assert judge.delta(0, (0, 0)).kink is kink
         assert not judge.derivative_along(0, np.zeros((1, 1))).kink  # what is not moved crosses nothing
         assert not judge.derivative_along(1, np.ones((1, 1))).kink
-        assert not judge.bias(1, (0,)).kink
+        assert not judge.entry(1, "b", (0,)).kink
 
 
 def test_the_kinks_of_a_loss() -> None:
@@ -458,13 +458,13 @@ def test_a_weight_that_is_0_is_at_the_kink_of_its_penalty() -> None:
         model[0].W = np.array([[0.0, 1.0], [-2.0, 0.5]])
         solver = Solver("mse", regularization=Regularization(method, lam, 0.25))
         judge = Referee(Experiment(model, np.ones((3, 2)), np.ones((3, 2)), [None], solver))
-        assert bool(judge.weight(0, (0, 0)).kink) is kink
-        assert not judge.weight(0, (0, 1)).kink
+        assert bool(judge.entry(0, "W", (0, 0)).kink) is kink
+        assert not judge.entry(0, "W", (0, 1)).kink
         assert judge.direction(0, "W", np.ones((2, 2))).kink is kink
         assert not judge.direction(0, "b", np.ones(2)).kink
         right = judge.case.right
         for index in ((0, 1), (1, 0), (1, 1)):
-            assert judge.weight(0, index).value == pytest.approx(right.dW[0][index], rel=1e-12)
+            assert judge.entry(0, "W", index).value == pytest.approx(right.dW[0][index], rel=1e-12)
         v = np.array([[0.0, 1.0], [-3.0, 0.5]])
         slope = float((right.dW[0] * v).sum())
         assert judge.direction(0, "W", v).value == pytest.approx(slope, rel=1e-12)

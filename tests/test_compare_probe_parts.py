@@ -49,9 +49,10 @@ def state(array: Array = X, time: int = 0, statement: Statement = LINE) -> State
 def test_a_result_has_a_cotangent_of_its_own_unless_it_is_the_loss(
     monkeypatch: pytest.MonkeyPatch, takes: bool, shapes: Any, ones: bool
 ) -> None:
-    monkeypatch.setattr(probes, "takes_cotangent", lambda backward, graph: takes)
+    monkeypatch.setattr(probes, "takes_cotangent", lambda backward, inputs, graph: takes)
     graph: Any = SimpleNamespace(outs=[Tensor(np.zeros(shape)) for shape in shapes])
-    found, g = probes.draw_cotangents(None, graph, np.random.default_rng(2))
+    called: Any = UserPasses(None, None, None, {}, np.random.default_rng(2))  # type: ignore[arg-type]
+    found, g = called._draw_cotangents(graph)
     rng = np.random.default_rng(2)
     for c, shape in zip(found, shapes, strict=True):
         wanted = np.ones(shape) if ones else rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
@@ -76,8 +77,8 @@ def test_a_parameter_with_the_name_of_a_value_is_no_cotangent() -> None:
         z = np.sin(x)
         return z * x
 
-    assert takes_cotangent(lambda x, g: 0, forward_of(plain)[1])
-    assert not takes_cotangent(lambda x, g: 0, forward_of(named)[1])
+    assert takes_cotangent(lambda x, g: 0, *forward_of(plain))
+    assert not takes_cotangent(lambda x, g: 0, *forward_of(named))
     inputs, forward = forward_of(plain)
     _, kwargs = arguments(lambda v: v.z, inputs, forward, C, {})
     assert kwargs["v"].keys() == {"x", "z"}
@@ -141,10 +142,10 @@ def test_of_wrong_states_the_one_with_the_nearest_direction_is_chosen(states: An
 
 
 def test_bindings_of_one_value_are_one_round_and_the_others_are_counted() -> None:
-    given: Any = [SimpleNamespace(states=[state(X, k)]) for k in range(4)]
+    given: Any = [SimpleNamespace(states=[state(X, k)], is_echo=False) for k in range(4)]
     for primitive, count in ((None, 1), ("sin", 4)):
-        value: Any = SimpleNamespace(node=SimpleNamespace(primitive=primitive))
-        found = matching._single(given, value)
+        value: Any = SimpleNamespace(node=SimpleNamespace(primitive=primitive), is_echo=False)
+        (found,) = matching._paired([value], given, {})
         assert (found.gradient, found.rounds, found.unpaired, len(found.states)) == (given[3], 1, 3, count)
 
 
@@ -183,7 +184,7 @@ def writing(x: Array) -> Array:
 
 
 def test_a_binding_has_a_state_for_each_change_of_its_array() -> None:
-    trace = Trace(lambda label, value: isinstance(value, np.ndarray), copies=True)
+    trace = Trace(lambda label, value: isinstance(value, np.ndarray))
     trace.run(writing, X.copy())
     found = {b.label: [s.statement.text for s in b.states] for b in trace.bindings}
     assert found == {"x": ["def writing(x: Array) -> Array:"], "a": ["a = x * 1"],
@@ -196,7 +197,7 @@ def test_a_binding_has_a_state_for_each_change_of_its_array() -> None:
     assert trace.returned is not None
     assert trace.returned.text == "return c + b"
     assert trace.final_names.keys() == {"x", "a", "b", "c"}
-    once = Trace(lambda label, value: isinstance(value, np.ndarray), copies=False)
+    once = Trace(lambda label, value: isinstance(value, np.ndarray), replace_argument=lambda value: value)
     once.run(writing, X.copy())
     assert [len(b.states) for b in once.bindings] == [1] * 4
 
@@ -389,7 +390,8 @@ def numbered(answer: Any, monkeypatch: pytest.MonkeyPatch, **own: Any) -> tuple[
     here = SimpleNamespace(matches=[match], backward=SimpleNamespace(gradients=[one]),
                            run=SimpleNamespace(forward=SimpleNamespace(versions={"x": 0}), codes=()))  # fmt: skip
     inputs = SimpleNamespace(leaves=["no", X], float_indices=[1])
-    called = SimpleNamespace(backward="backward", rng=np.random.default_rng(6), inputs=inputs)
+    called = SimpleNamespace(backward="backward", call="call", values="values", rng=np.random.default_rng(6),
+                             inputs=inputs)  # fmt: skip
     judged = SimpleNamespace(state=states[1], rule=SimpleNamespace(ok=False), follows=False,
                              rule_gradient=own.get("own", NumericalGradient(2 * C, np.zeros(3), C, C)))  # fmt: skip
     made: Any = EditSearch(called, here, [judged], asked)  # type: ignore[arg-type, list-item]
@@ -402,10 +404,10 @@ def test_a_change_is_searched_with_numerical_gradients(monkeypatch: pytest.Monke
     found = made.with_edit(Explained(FOUND, last), 0)
     assert found.diagnosis.evidence == ("Line 2: dx = -g would be right.",)
     ((args, named),) = kept.asked
-    assert args[:4] == ("backward", made._call, "dx", 4)
+    assert args[:4] == ("backward", "call", "dx", 4)
     assert [w.tolist() for w in args[4]] == [(2 * C).tolist(), C.tolist()]
     behind = named.pop("behind")
-    assert named == {"visit": 1, "values": made._values, "file": ""}
+    assert named == {"visit": 1, "values": "values", "file": ""}
     assert (behind.step, behind.place.label, behind.wrong) == (0, "dx", {0})
     rng = np.random.default_rng(6)
     np.testing.assert_array_equal(made.there_asked[0][0], X * rng.uniform(0.8, 1.2, 3) + 0.05 * rng.normal(size=3))

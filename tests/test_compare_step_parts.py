@@ -613,8 +613,8 @@ def test_the_same_states_are_meant_at_other_inputs(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(probes, "injected", lambda *args: args)
     tape: Any = SimpleNamespace(summed=1.0, operations=[])
     several = probes.Probes(called, tape, mine, meant, {})  # type: ignore[arg-type]
-    others = several._run()
-    assert others is several._run()
+    others = several._runs()[1:]
+    assert several._runs()[1:] == others
     assert others[1:] == [None]
     here, matches, (walked, same, bounds, forced) = others[0]  # type: ignore[misc]
     assert matches is same
@@ -637,11 +637,10 @@ def test_inputs_that_a_backward_was_not_made_for_are_left_out() -> None:
         rng=np.random.default_rng(0),
         inputs=SimpleNamespace(leaves=[X], float_indices=[0]),
         runs=[0],
-        surroundings=[0],
         at=fails,
     )
     tape: Any = SimpleNamespace(summed=1.0, operations=[])
-    assert probes.Probes(called, tape, [], SimpleNamespace(states=[]), {})._run() == []  # type: ignore[arg-type]
+    assert probes.Probes(called, tape, [], SimpleNamespace(states=[]), {})._runs()[1:] == []  # type: ignore[arg-type]
     assert called.runs == [0]
 
 
@@ -776,6 +775,7 @@ def test_a_gradient_is_that_of_a_value_without_a_name_if_that_explains_enough(
     monkeypatch.setattr(unnamed, "_around", lambda tape, node, named: [other])
     monkeypatch.setattr(unnamed, "_is_doubled", lambda matches, k: False)
     monkeypatch.setattr(unnamed, "shifted", lambda tape, matches, shifts: shifts)
-    monkeypatch.setattr(unnamed, "_wrong_steps", lambda tape, matches: before if matches is listed else after)
+    monkeypatch.setattr(unnamed, "injected", lambda tape, matches: None)
+    monkeypatch.setattr(unnamed, "wrong_steps", lambda walked, matches: before if matches is listed else after)
     listed = matches
     assert unnamed.unnamed_values(tape, {}, matches) == ({0: 1} if taken else {})

@@ -514,19 +514,19 @@ def test_the_diagnosis_of_an_explained_wrong_row() -> None:
     f = Finding(0, "delta", "scale", "delta is 3 times the right one.", Factor("3", 3.0))
     wrong = [row("layer 1 W"), row("layer 1 b")]
     verdict = verdict_of(seen, f)
-    (d,), blamed, settled = _explained(verdict, wrong, wrong, [f])
+    (d,), blamed, settled = _explained(verdict, wrong, wrong, [f], 0.0)
     assert (d.kind, d.where, d.factor, blamed, settled) == ("scale", "layer 1 delta", "3", [f], False)
-    assert _explained(verdict, [], [], [f]) == ([], [], False)
-    (d,), blamed, settled = _explained(verdict_of(seen, f, hidden=True), [], [], [f])
+    assert _explained(verdict, [], [], [f], 0.0) == ([], [], False)
+    (d,), blamed, settled = _explained(verdict_of(seen, f, hidden=True), [], [], [f], 0.0)
     assert (blamed, settled) == ([f], False)
     delta = row("layer 1 delta", role="intermediate")
-    assert _explained(verdict, [delta], [], [f])[1] == []  # nobody told it
+    assert _explained(verdict, [delta], [], [f], 0.0)[1] == []  # nobody told it
     told = seen_of(told=True)
-    assert _explained(verdict_of(told, f), [delta], [], [f])[1] == [f]
-    assert _explained(verdict_of(told, f), [row("layer 1 delta", ok=True)], [], [f])[1] == []
-    assert _explained(verdict_of(told, f), [row("layer 1 z")], [], [f])[1] == []
+    assert _explained(verdict_of(told, f), [delta], [], [f], 0.0)[1] == [f]
+    assert _explained(verdict_of(told, f), [row("layer 1 delta", ok=True)], [], [f], 0.0)[1] == []
+    assert _explained(verdict_of(told, f), [row("layer 1 z")], [], [f], 0.0)[1] == []
     mean = mean_of(lambda w: w.case.rows)
-    (d,), blamed, settled = _explained(verdict_of(mean), wrong, wrong, [BY_N])
+    (d,), blamed, settled = _explained(verdict_of(mean), wrong, wrong, [BY_N], 0.0)
     assert (d.kind, blamed, settled) == ("convention", [], True)
 
 

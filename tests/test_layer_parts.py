@@ -22,7 +22,6 @@ from tinygrad_nn.compare.layers.explain import (
 from tinygrad_nn.compare.layers.findings import Finding, Option, allowed_suspects, by_factor
 from tinygrad_nn.compare.layers.fit import (
     Witness,
-    _another_multiple,
     _another_penalty,
     _Multiple,
     _multiples,
@@ -35,7 +34,7 @@ from tinygrad_nn.compare.layers.fit import (
 from tinygrad_nn.compare.layers.notes import batch_notes
 from tinygrad_nn.compare.layers.parameter_gradients import (
     _cheapest_option,
-    _fitting_factors,
+    _Gradient,
     _kink_of_penalty,
     _penalty,
     follows_from_delta,
@@ -237,14 +236,14 @@ def multiple(found: tuple[float, float], right: tuple[float, float], lam: float 
 
 def test_a_penalty_is_the_same_in_every_experiment_or_is_none_of_these() -> None:
     both = [multiple((0.0, 2.0), (0.0, 1.0)), multiple((0.0, 4.0), (0.0, 2.0))]
-    assert (_another_multiple(both, 1.0, False) or both[0])[0] == "extra_penalty"
-    assert _another_multiple([both[0], multiple((0.0, 2.0), (0.0, 2.0))], 1.0, False) is None
-    assert _another_multiple([multiple((0.0, 2.0 + 3e-5), (0.0, 1.0))], 1.0, False) is None
-    assert _another_multiple([multiple((3e-5, 2.0), (0.0, 1.0))], 1.0, False) is None
-    assert _another_multiple([multiple((0.0, 2.0 + 1e-5), (0.0, 1.0))], 1.0, False) is not None
-    found = _another_penalty([multiple((0.25, 0.0), (0.0, 0.5), 0.5)], 0.5)
+    assert _another_penalty(both, 1.0, False).kind == "extra_penalty"
+    assert _another_penalty([both[0], multiple((0.0, 2.0), (0.0, 2.0))], 1.0, False).kind == "wrong_penalty"
+    assert _another_penalty([multiple((0.0, 2.0 + 3e-5), (0.0, 1.0))], 1.0, False).kind == "wrong_penalty"
+    assert _another_penalty([multiple((3e-5, 2.0), (0.0, 1.0))], 1.0, False).kind == "wrong_penalty"
+    assert _another_penalty([multiple((0.0, 2.0 + 1e-5), (0.0, 1.0))], 1.0, False).kind == "extra_penalty"
+    found = _another_penalty([multiple((0.25, 0.0), (0.0, 0.5), 0.5)], 0.5, False)
     assert found.text == "The gradient of the penalty is 0.25 sign(W); it should be 0.5 W."
-    found = _another_penalty([multiple((0.25, 0.125), (0.1, 0.4), 0.5)], 0.5)
+    found = _another_penalty([multiple((0.25, 0.125), (0.1, 0.4), 0.5)], 0.5, False)
     assert found.text == "The gradient of the penalty is 0.25 sign(W) + 0.125 W; it should be 0.1 sign(W) + 0.4 W."
 
 
@@ -511,15 +510,15 @@ def test_factors_with_and_without_the_penalty() -> None:
     extra: list[Any] = [0.5 * A, 0.5 * A]
     base = [P, 2 * P]
     mine = [5 * p + e for p, e in zip(base, extra, strict=True)]
-    found = [(f.name, beside) for f, beside in _fitting_factors(w, mine, base, extra, 0)]
+    found = [(f.name, beside) for f, beside in _Gradient(w, 0, "W", mine, []).fitting_factors(base, extra)]
     assert found == [("5", True)]
-    found = [
-        (f.name, b) for f, b in _fitting_factors(w, [5 * (P + 0.5 * A), 7 * (2 * P + 0.5 * A)], base, extra, 0)
-    ]
+    mine = [5 * (P + 0.5 * A), 7 * (2 * P + 0.5 * A)]
+    found = [(f.name, b) for f, b in _Gradient(w, 0, "W", mine, []).fitting_factors(base, extra)]
     assert found == [("N", False)]
-    found = [(f.name, b) for f, b in _fitting_factors(w, [P + 0.5 * A, 2 * P + 0.5 * A], base, extra, 0)]
+    mine = [P + 0.5 * A, 2 * P + 0.5 * A]
+    found = [(f.name, b) for f, b in _Gradient(w, 0, "W", mine, []).fitting_factors(base, extra)]
     assert found == [("1", True), ("1", False)]
-    found = [(f.name, b) for f, b in _fitting_factors(w, [5 * P, 14 * P], base, [0.0, 0.0], 0)]
+    found = [(f.name, b) for f, b in _Gradient(w, 0, "W", [5 * P, 14 * P], []).fitting_factors(base, [0.0, 0.0])]
     assert found == [("N", False)]
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from tinygrad_nn.compare.steps.matching import (
     _by_line,
     _paired,
-    _single,
     _without_echoes,
     _without_zeros,
     match,
@@ -109,10 +108,10 @@ def test_names_on_both_sides_of_a_call_count_once_where_only_so_the_counts_fit()
 def test_bindings_of_the_gradient_of_one_value() -> None:
     inner, leaf = value(), value(inner=False)
     one, two = given(A, B), given(C)
-    found = _single([one, two], inner)
+    (found,) = _paired([inner], [one, two], {})
     assert (found.gradient, found.rounds, found.unpaired) == (two, 1, 1)
     assert [s.array.tolist() for s in found.states] == [A.tolist(), B.tolist(), C.tolist()]
-    found = _single([two, one], leaf)
+    (found,) = _paired([leaf], [two, one], {})
     assert found.gradient is one
     assert [s.array.tolist() for s in found.states] == [B.tolist()]
     assert (found.rounds, found.unpaired) == (1, 1)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tinygrad_nn import compare_steps
-from tinygrad_nn.compare.steps.explain import _broadcast_axes, _summed_shape, same_but_ones
-from tinygrad_nn.compare.steps.matching import candidate_states, choose_state, is_within_bound
+from tinygrad_nn.compare.steps.explain import _broadcast_axes, _summed_shape
+from tinygrad_nn.compare.steps.matching import candidate_states, choose_state, is_within_bound, same_but_ones
 from tinygrad_nn.compare.steps.mending import kind_of
 from tinygrad_nn.compare.steps.names import MOST, Names, names_for_gradient, pair_in_reverse
 from tinygrad_nn.compare.steps.namespace import Lines, _loss
@@ -370,10 +370,10 @@ def test_the_line_where_a_name_was_bound_last() -> None:
              "dy += 1\nif dy:\n    dp: int = 1"]  # fmt: skip
     lines = Lines({"In": cells}, None)
     found = {name: (lines.of(name).line, lines.of(name).text) for name in
-             ("dx", "dy", "dz", "a", "self.dW", "dq", "dq[1]", "dp", "none")}  # fmt: skip
+             ("dx", "dy", "dz", "a", "dW", "dq", "dq[1]", "dp", "none")}  # fmt: skip
     assert found == {
         "dx": (1, "dx = 1"), "dy": (1, "dy += 1"), "dz": (1, "a, (dz) = 4, 5"), "a": (1, "a, (dz) = 4, 5"),
-        "self.dW": (2, "self.dW = dx"), "dq": (3, "dq[0] = 1"), "dq[1]": (3, "dq[0] = 1"), "dp": (3, "dp: int = 1"),
+        "dW": (2, "self.dW = dx"), "dq": (3, "dq[0] = 1"), "dq[1]": (3, "dq[0] = 1"), "dp": (3, "dp: int = 1"),
         "none": (0, ""),
     }  # fmt: skip
     assert Lines({"In": [""]}, None).of("dx").line == Lines({"In": [1, 2]}, None).of("dx").line == 0

@@ -11,7 +11,7 @@ import pytest
 
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.function.calling import arrange
-from tinygrad_nn.compare.steps.names import Names, as_mapping, checked_mapping
+from tinygrad_nn.compare.steps.names import Names, as_mapping
 from tinygrad_nn.compare.steps.running import (
     Forward,
     Saved,
@@ -109,7 +109,7 @@ def test_what_a_backward_is_given(f: Any, backward: Any, wanted: dict[str, Any],
     args, kwargs = arguments(backward, inputs, forward, G, {})
     found = {name: described(value) for name, value in kwargs.items()}
     assert found | ({"": [described(v) for v in args]} if args else {}) == wanted
-    assert takes_cotangent(backward, forward) is takes
+    assert takes_cotangent(backward, inputs, forward) is takes
 
 
 def test_arguments_by_place_and_names_that_nothing_has() -> None:
@@ -134,9 +134,9 @@ def test_what_reads_values_by_their_names() -> None:
         return v.other, v["else"]
 
     assert [_reads(f, {"probs": 1}) for f in (attributes, keys, neither, len)] == [True, True, False, False]
-    _, forward = forward_of(of_loss)
-    assert not takes_cotangent(lambda v: v.z, forward)
-    assert takes_cotangent(lambda z, dout: z, forward)
+    inputs, forward = forward_of(of_loss)
+    assert not takes_cotangent(lambda v: v.z, inputs, forward)
+    assert takes_cotangent(lambda z, dout: z, inputs, forward)
 
 
 class Pair(NamedTuple):
@@ -407,6 +407,6 @@ def test_a_mapping_by_hand() -> None:
     assert as_mapping({"delta": "z"}) == {"delta": "z"}
     with pytest.raises(TypeError, match="it got a list"):
         as_mapping(["z"])  # type: ignore[arg-type]
-    assert checked_mapping({"delta": "z"}, ["x", "z"]) == {"delta": "z"}
+    assert Names(["x", "z"], {"delta": "z"}).mapping == {"delta": "z"}
     with pytest.raises(ValueError, match=r"holds 'delta': 'q'; the forward has no such value. It has x, z"):
-        checked_mapping({"delta": "q", "e": "z"}, ["x", "z"])
+        Names(["x", "z"], {"delta": "q", "e": "z"})

@@ -8,10 +8,10 @@ import pytest
 
 from tinygrad_nn.compare.numerical.nearest import _affine, nearest
 from tinygrad_nn.compare.numerical.subgradients import (
+    FlatRow,
     _choices,
     _error_from_means,
     _error_where_smooth,
-    _flat,
     _flat_effects,
     _independent_groups,
     _look_from,
@@ -109,10 +109,15 @@ def test_weights_of_the_nearest_point_of_a_plane() -> None:
 
 def test_arrays_in_one_row() -> None:
     real, complex_ = np.array([[1.0, 2.0]]), np.array([3 + 4j, 5 - 6j])
-    np.testing.assert_array_equal(_flat([real, complex_], [real, complex_]), [1, 2, 3, 5, 4, -6])
-    np.testing.assert_array_equal(_flat([complex_, real], [complex_, real], np.real), [3, 5, 3, 5, 1, 2])
-    np.testing.assert_array_equal(_flat([complex_, real], [real[0], real]), [3, 5, 1, 2])  # a real input
-    assert _flat([], []).shape == (0,)
+    arrays = [real, complex_]
+    np.testing.assert_array_equal(FlatRow([0, 1], arrays).of(arrays), [1, 2, 3, 5, 4, -6])
+    np.testing.assert_array_equal(FlatRow([1, 0], arrays[::-1]).of(arrays, np.real), [3, 5, 3, 5, 1, 2])
+    np.testing.assert_array_equal(FlatRow([1, 0], [real[0], real]).of(arrays), [3, 5, 1, 2])  # a real input
+    assert FlatRow([], []).of(arrays).shape == (0,)
+    empty = [*arrays, np.zeros((0, 2))]
+    for kept, (i, back) in zip(empty, FlatRow(range(3), empty).arrays(FlatRow(range(3), empty).of(empty)), strict=True):
+        np.testing.assert_array_equal(back, empty[i])
+        assert kept.shape == back.shape
 
 
 def test_where_all_sides_agree_there_is_a_derivative() -> None:
@@ -140,20 +145,20 @@ def test_among_the_means_of_sides() -> None:
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1], [2, 1], [0]])
 def test_places_in_the_flat_row(order: list[int]) -> None:
-    """The effect of a slope on each input lies where `_flat` puts that input."""
+    """The effect of a slope on each input lies where the row has that input."""
     rng = np.random.default_rng(0)
     likes = [rng.normal(size=(2, 2)), rng.normal(size=3) + 1j, rng.normal(size=2)]
     effects = [rng.normal(size=(2, 2)), rng.normal(size=3) + 1j * rng.normal(size=3), rng.normal(size=2)]
-    like = [likes[i] for i in order]
-    allowed = rng.uniform(1, 2, _flat(like, like).size)
+    row = FlatRow(order, [likes[i] for i in order])
+    allowed = rng.uniform(1, 2, row.of(likes).size)
     parts = [(i, np.arange(effects[i].size)[1:], effects[i].reshape(-1)[1:]) for i in (2, 1, 0)]
-    ((where, values), none) = _flat_effects([parts, []], order, like, allowed)
+    ((where, values), none) = _flat_effects([parts, []], row, allowed)
     found = np.zeros(len(allowed))
     found[where] = values
     kept = [e.copy() for e in effects]
     for e in kept:
         e.reshape(-1)[0] = 0
-    np.testing.assert_allclose(found, _flat([kept[i] for i in order], like) / allowed, rtol=1e-15)
+    np.testing.assert_allclose(found, row.of(kept) / allowed, rtol=1e-15)
     assert none[0].size == none[1].size == 0
 
 
@@ -202,7 +207,7 @@ def test_it_looks_from_the_side_to_which_a_gradient_lies_outside() -> None:
     sides: Any = SimpleNamespace(leaves=leaves, scales=scales, add_side=looks.append)
     grads = [np.zeros(2, complex), np.zeros(2)]
     away = np.array([1.0, 0.0, -3.0, 0.0, 0.5, 8.0])  # the real parts of input 1, its imaginary ones, input 2
-    assert _look_from(sides, away, [1, 2], grads, np.random.default_rng(0))
+    assert _look_from(sides, away, FlatRow([1, 2], grads), np.random.default_rng(0))
     size = np.abs(1 - 3j)  # of what is moved most for its scale
     for look, sign in zip(looks, (1, -1), strict=True):
         np.testing.assert_allclose(look[1][0], sign * (1 - 3j) / size, rtol=1e-14)
@@ -213,9 +218,9 @@ def test_it_looks_from_the_side_to_which_a_gradient_lies_outside() -> None:
     far = away.copy()
     far[5] = 40.0  # 10 for its scale
     looks.clear()
-    assert _look_from(sides, far, [1, 2], grads, np.random.default_rng(0))
+    assert _look_from(sides, far, FlatRow([1, 2], grads), np.random.default_rng(0))
     np.testing.assert_allclose(looks[0][2], [0.05, 4.0], rtol=1e-14)
     for bad in (0 * away, np.where(away == 8, np.inf, away)):
         looks.clear()
-        assert not _look_from(sides, bad, [1, 2], grads, np.random.default_rng(0))
+        assert not _look_from(sides, bad, FlatRow([1, 2], grads), np.random.default_rng(0))
         assert looks == []

@@ -140,42 +140,32 @@ class Experiment:
 
 
 def users_gradients(returned: Any, b: Sequence[Array]) -> Answer:
-    """Return the result of the user's backward as an `Answer`, with each db in the shape of its bias in `b`."""
-    return _without_kept_axes(_read_returned(returned, len(b)), b)
+    """Return the result of the user's backward as copied arrays; TypeError if it has another form.
 
-
-def _read_returned(returned: Any, layers: int) -> Answer:
-    """Return the result of the user's backward as copied arrays; TypeError if it has another form."""
-    delta = getattr(returned, "delta", None)
+    A db of shape (1, n) or (n, 1) is reshaped to that of its bias in `b`, and noted in `kept_axes`.
+    """
     if not isinstance(returned, (tuple, list)) or len(returned) not in (3, 4):
-        raise TypeError(_RETURNS.format(what=f"{type(returned).__name__} {returned!r:.60}", layers=layers))
-    loss, dW, db = returned[:3]
-    if len(returned) == 4:
-        delta = returned[3]
-    parts: list[Any] = []
-    named_parts: tuple[tuple[str, Any], ...] = (("dW", dW), ("db", db), ("delta", delta))
-    for name, part in named_parts:
-        if part is None and name == "delta":
-            parts.append(None)
-            continue
-        try:
-            arrays = [np.array(getattr(g, "data", g) if not isinstance(g, np.ndarray) else g) for g in part]
-        except (TypeError, ValueError):
-            arrays = []
-        if len(arrays) != layers or any(g.dtype.kind not in "fiub" for g in arrays):
-            raise TypeError(_RETURNS.format(what=f"{len(arrays)} arrays of numbers as {name}", layers=layers))
-        parts.append([g if g.dtype.kind == "f" else g.astype(np.float64) for g in arrays])
-    return Answer(float(np.asarray(getattr(loss, "data", loss))), parts[0], parts[1], parts[2])
-
-
-def _without_kept_axes(answer: Answer, b: Sequence[Array]) -> Answer:
-    """Return the answer with each db of shape (1, n) or (n, 1) reshaped to (n,) and noted in `kept_axes`."""
-    db, kept_axes = list(answer.db), []
-    for k, (g, b_k) in enumerate(zip(answer.db, b, strict=True)):
+        raise TypeError(_RETURNS.format(what=f"{type(returned).__name__} {returned!r:.60}", layers=len(b)))
+    loss, dW, db, delta = (*returned, getattr(returned, "delta", None))[:4]
+    dW, db = _arrays("dW", dW, len(b)), _arrays("db", db, len(b))
+    kept_axes = []
+    for k, (g, b_k) in enumerate(zip(db, b, strict=True)):
         if g.ndim == 2 and 1 in g.shape and g.size == b_k.size:
             db[k] = g.reshape(b_k.shape)
             kept_axes.append(f"layer {k + 1} b has shape {g.shape}")
-    return replace(answer, db=db, kept_axes=tuple(kept_axes))
+    return Answer(float(np.asarray(getattr(loss, "data", loss))), dW, db,
+                  None if delta is None else _arrays("delta", delta, len(b)), kept_axes=tuple(kept_axes))  # fmt: skip
+
+
+def _arrays(name: str, part: Any, layers: int) -> list[Array]:
+    """Return copies of the arrays that a backward returned under a name, one for each layer; else TypeError."""
+    try:
+        arrays = [np.array(getattr(g, "data", g) if not isinstance(g, np.ndarray) else g) for g in part]
+    except (TypeError, ValueError):
+        arrays = []
+    if len(arrays) != layers or any(g.dtype.kind not in "fiub" for g in arrays):
+        raise TypeError(_RETURNS.format(what=f"{len(arrays)} arrays of numbers as {name}", layers=layers))
+    return [g if g.dtype.kind == "f" else g.astype(np.float64) for g in arrays]
 
 
 def own_generator(rng: Any) -> np.random.Generator:
@@ -220,12 +210,8 @@ def varied_experiments(start: Experiment, rng: np.random.Generator, solver: Solv
     wider = [min(n, 4 + k) + 1 + k % 2 for k, n in enumerate(widths)]
     narrow = small if start.is_large else widths
     plan = [(narrow, 9 if start.is_large else start.rows), (narrow, 2), (narrow, 3), (wider, 5), (narrow, 1)]
-    cases = []
-    for n, rows in plan:
-        case = _random(start, n, min(rows, 64), rng, solver)
-        if case is not None:
-            cases.append(case)
-    return cases
+    cases = [_random(start, n, min(rows, 64), rng, solver) for n, rows in plan]
+    return [case for case in cases if case is not None]
 
 
 def _random(

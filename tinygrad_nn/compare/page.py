@@ -90,7 +90,7 @@ def fragment(report: ComparisonReport) -> str:
             parts += ["<h2>The worst entry of each</h2>", _worst(report.shown_entries)]
     rows = [step.own for step in report.steps if not step.rule_ok][:12] if report.steps else report.rows
     maps = [row for row in rows if (row.error is not None and row.role != "intermediate") or not row.ok]
-    drawn = [_map(row) for row in maps if row.error is not None and not row.note.startswith("has shape")]
+    drawn = [_map(row, row.error) for row in maps if row.error is not None and not row.note.startswith("has shape")]
     if drawn:
         parts += ["<h2>Where the errors are</h2>", _legend(), f"<div class='maps'>{''.join(drawn)}</div>"]
     if report.notes:
@@ -159,17 +159,11 @@ def _worst(rows: list[Row]) -> str:
     return f"<div class='wide' tabindex='0'><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>"
 
 
-def _map(row: Row) -> str:
-    error = row.error
-    if error is None:
-        return ""
+def _map(row: Row, error: Array) -> str:
     height, width = error.shape
     wide, high = (max(8, min(256, 24 * n)) for n in (width, height))  # in pixels, limited so that a map fits the page
-    where = (
-        f"worst at {list(row.worst)}, largest difference {compact_text(row.max_abs)}"
-        if row.max_abs
-        else "no difference"
-    )
+    largest = f"worst at {list(row.worst)}, largest difference {compact_text(row.max_abs)}"
+    where = largest if row.max_abs else "no difference"
     return (
         f"<figure><img src='data:image/png;base64,{_png(_colours(error))}' style='width:{wide}px;height:{high}px' "
         f"alt='errors of {html_text(row.name)}'>"

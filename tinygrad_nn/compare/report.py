@@ -87,9 +87,6 @@ class ComparisonReport:
             return "The gradient is right: both roads agree, by hand and numerical; there is no graph."
         return "The gradient is right: the three roads agree."
 
-    def __str__(self) -> str:
-        return as_text(self)
-
     def to_json(self) -> str:
         """Return the whole report as JSON; NaN and infinities are written as strings."""
         rows = []

@@ -15,7 +15,7 @@ from ..solver.checks import check_inputs, check_manual_loss, check_model, check_
 from .diagnosis import Difference, Row
 from .experiment import Experiment
 from .layers.comparison import ThreeRoads
-from .report import ComparisonReport
+from .rows import checked_entries
 
 if TYPE_CHECKING:
     Rng = np.random.Generator | int | None
@@ -78,14 +78,6 @@ class RoadsReport:
     losses: dict[str, float]
     rounding: float
     entries: int
-
-    @classmethod
-    def of(cls, report: ComparisonReport, dtype: Any) -> RoadsReport:
-        """Return the report on the parameters of a comparison; `dtype` is theirs."""
-        rows = [row for row in report.rows if row.role == "parameter"]
-        eps = float(np.finfo(dtype).eps)
-        size = sum(int(np.prod(row.shape)) for row in rows)
-        return cls(tuple(map(Parameter.of, rows)), report.losses, ROUNDING * eps, size)
 
     @property
     def checked(self) -> int:
@@ -177,8 +169,8 @@ def compare_roads(
         roads = ThreeRoads(case, BackProp)
         generator = as_generator(rng)
         rows = roads.parameters(generator, _sample(case, most, generator), directions=0)
-    report = ComparisonReport(roads.title, tuple(rows), losses=roads.losses)
-    return RoadsReport.of(report, case.dtype)
+    rounding = ROUNDING * float(np.finfo(case.dtype).eps)
+    return RoadsReport(tuple(map(Parameter.of, rows)), roads.losses, rounding, checked_entries(rows)[1])
 
 
 def _sample(case: Experiment, most: int, rng: np.random.Generator) -> list[Array]:

@@ -88,10 +88,8 @@ def checked_entries(rows: Sequence[Row]) -> tuple[int, int]:
 
 def _distances(pair: ArrayPair, answers: dict[tuple[int, ...], CheckedEntry]) -> Distances:
     """Measure the difference of each pair of roads, with the graph's gradient in the dtype of the model."""
-    manual, graph = (
-        np.asarray(pair.manual),
-        pair.graph if pair.graph_in_model_dtype is None else pair.graph_in_model_dtype,
-    )
+    manual = np.asarray(pair.manual)
+    graph = pair.graph if pair.graph_in_model_dtype is None else pair.graph_in_model_dtype
     smooth = [index for index, answer in answers.items() if not answer.kink]
     by_hand, by_graph = (np.array([array[index] for index in smooth]) for array in (manual, graph))
     numerical = np.array([answers[index].value for index in smooth])
@@ -251,13 +249,10 @@ def judged_row(name: str, manual: Array, numerical: NumericalGradient, rounding:
         excess = error / np.maximum(np.where(is_known, numerical.error, 0.0) + rounding, 1e-300)
     finite = bool(np.isfinite(manual).all())
     wrong_mask = excess > 1 if finite or not has_right_shape else (excess > 1) | ~np.isfinite(manual)
-    worst, wrong = (
-        _largest(np.where(wrong_mask, np.maximum(excess, 1.0), excess)),
-        bool(wrong_mask.any()) or not has_right_shape,
-    )
-    numbers: dict[str, Any] = _numbers(
-        np.where(is_known, manual, 0.0) if has_right_shape else None, reference, error, wrong_mask
-    )
+    worst = _largest(np.where(wrong_mask, np.maximum(excess, 1.0), excess))
+    wrong = bool(wrong_mask.any()) or not has_right_shape
+    known_manual = np.where(is_known, manual, 0.0) if has_right_shape else None
+    numbers: dict[str, Any] = _numbers(known_manual, reference, error, wrong_mask)
     row = Row(
         name=name,
         shape=shape,

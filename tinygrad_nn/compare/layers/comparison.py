@@ -14,7 +14,7 @@ from ...nn.layer import Layer
 from ...solver import BackProp, Solver
 from ...solver.checks import check_inputs, check_manual_loss, check_model, check_targets
 from ...solver.tasks.layers import LayerLoss, objective
-from ..diagnosis import Row
+from ..diagnosis import Diagnosis, Row
 from ..experiment import Experiment, Manual, own_generator, similar_experiments, user_experiment, varied_experiments
 from ..numerical.noise import SAFETY, Noise, bounds
 from ..numerical.referee import Referee
@@ -26,7 +26,7 @@ from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
 from ..tiny_constants import smaller_constants, tiny_constant
 from .fit import Witness
 from .lines import with_source_lines
-from .verdict import diagnose
+from .verdict import diagnose, explained_report
 
 Array = np.ndarray[Any, Any]
 
@@ -49,11 +49,7 @@ class GraphValues(NamedTuple):
 
 def run_graph(case: Experiment, dtype: Any) -> GraphValues:
     """Build the graph of an experiment in a dtype, walk back, and return its values and gradients."""
-    model = []
-    for layer, W, b in zip(case.model, case.W, case.b, strict=True):
-        new = Layer(layer.n_in, layer.n_out, layer.activation, rng=0, dtype=dtype)
-        new.W, new.b = W, b
-        model.append(new)
+    model = _layers(case, case.W, case.b, dtype)
     x, y = case.x.astype(dtype), case.y.astype(dtype)
     masks = [None if m is None else m.astype(dtype) for m in case.masks]
     loss = objective(LayerLoss(model, case.solver, y), x, y, masks)
@@ -73,6 +69,16 @@ def run_graph(case: Experiment, dtype: Any) -> GraphValues:
     return GraphValues(float(loss.data), z, a, delta, parameter_gradients[::2], parameter_gradients[1::2])
 
 
+def _layers(case: Experiment, W: Sequence[Array], b: Sequence[Array], dtype: Any) -> list[Layer]:
+    """Return the layers of an experiment with these parameters, in a dtype."""
+    layers = []
+    for layer, W_k, b_k in zip(case.model, W, b, strict=True):
+        new = Layer(layer.n_in, layer.n_out, layer.activation, rng=0, dtype=dtype)
+        new.W, new.b = W_k, b_k
+        layers.append(new)
+    return layers
+
+
 class ThreeRoads:
     """The gradients of one batch by hand, by the graph and numerically, with bounds of the rounding errors."""
 
@@ -88,7 +94,7 @@ class ThreeRoads:
     def title(self) -> str:
         """One line that tells what was compared: widths, activations, loss, rows and dtype."""
         case = self.case
-        widths = " - ".join(map(str, (case.model[0].n_in, *(layer.n_out for layer in case.model))))
+        widths = " - ".join(map(str, case.widths))
         return f"{widths} ({', '.join(case.names)}), {case.solver.loss}, {case.rows} rows, {case.dtype}"
 
     @property
@@ -106,22 +112,17 @@ class ThreeRoads:
         answer, graph, noise, in_model_dtype = self.case.answer, self.graph, self.noise, self.graph_in_model_dtype
         rows: list[Row] = []
         for k in range(len(self.case.W)):
-            for part, user_gradient, graph_gradient, bound in (
-                ("W", answer.dW[k], graph.dW[k], noise.dW[k]), ("b", answer.db[k], graph.db[k], noise.db[k]),
-            ):  # fmt: skip
-                differentiate = self.referee.weight if part == "W" else self.referee.bias
+            for part, user_gradient, graph_gradient, bound, float32 in (
+                ("W", answer.dW[k], graph.dW[k], noise.dW[k], in_model_dtype and in_model_dtype.dW[k]),
+                ("b", answer.db[k], graph.db[k], noise.db[k], in_model_dtype and in_model_dtype.db[k]),
+            ):
                 directional = self._directional_derivatives(k, part, graph_gradient, bound, rng, directions)
-                float32 = (
-                    None if in_model_dtype is None else (in_model_dtype.dW if part == "W" else in_model_dtype.db)[k]
-                )
                 pair = ArrayPair(
                     f"layer {k + 1} {part}", "parameter", user_gradient, graph_gradient, self.eps * bound, float32
                 )
 
-                def judge(
-                    index: Any, differentiate: Any = differentiate, k: int = k, bound: Array = bound
-                ) -> CheckedEntry:
-                    slope = differentiate(k, index)
+                def judge(index: Any, k: int = k, part: str = part, bound: Array = bound) -> CheckedEntry:
+                    slope = self.referee.entry(k, part, index)
                     return CheckedEntry(slope.value, SAFETY * EPS * float(bound[index]), slope.kink)
 
                 rows.append(compare_row(pair, judge, rng, entries[len(rows)], directional)[0])
@@ -142,15 +143,8 @@ class ThreeRoads:
 
     def intermediates(self, delta: Sequence[Array | None], rng: np.random.Generator) -> list[Row]:
         """Return a row for z, a and delta of each layer; `delta` holds the user's deltas, None if not known."""
-        case, graph, noise, in_model_dtype, referee, rows = (
-            self.case,
-            self.graph,
-            self.noise,
-            self.graph_in_model_dtype,
-            self.referee,
-            [],
-        )
-        cache = case.cache()
+        case, graph, noise, in_model_dtype = self.case, self.graph, self.noise, self.graph_in_model_dtype
+        referee, rows, cache = self.referee, [], case.cache()
         for k in range(len(case.W)):
             values = (("z", cache.z[k], graph.z[k], noise.z[k], in_model_dtype and in_model_dtype.z[k]),
                       ("a", cache.a[k], graph.a[k], noise.a[k], in_model_dtype and in_model_dtype.a[k]))  # fmt: skip
@@ -170,7 +164,7 @@ class ThreeRoads:
                 delta[k],
                 graph.delta[k],
                 self.eps * noise.delta[k],
-                None if in_model_dtype is None else in_model_dtype.delta[k],
+                in_model_dtype and in_model_dtype.delta[k],
             )
 
             def check_delta(index: Any, k: int = k) -> CheckedEntry:
@@ -211,7 +205,8 @@ def compare_model(
         verified, ratio = roads.referee.verify(generator)
         wrong = any(not row.ok and row.role == "parameter" for row in rows)
         tiny = _tiny_cause(manual, [case, *similar]) if wrong else 0.0
-        report = verdict.report(roads.title, rows, roads.losses, _method(rows, verified, ratio), at_kink, tiny)
+        report = ComparisonReport(roads.title, tuple(rows), losses=roads.losses, method=_method(rows, verified, ratio))
+        report = explained_report(verdict, report, at_kink, tiny)
         if not report.ok:
             report = replace(report, diagnoses=tuple(with_source_lines(report.diagnoses, manual, [case, *similar])))
     if solver.regularization.dropout:
@@ -230,11 +225,7 @@ def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random
         return False
 
     def run(leaves: list[Array]) -> Run:
-        model = []
-        for layer, W, b in zip(case.model, leaves[::2], leaves[1::2], strict=True):
-            new = Layer(layer.n_in, layer.n_out, layer.activation, rng=0, dtype=np.float64)
-            new.W, new.b = W, b
-            model.append(new)
+        model = _layers(case, leaves[::2], leaves[1::2], np.float64)
         loss = objective(LayerLoss(model, case.solver, case.y), case.x, case.y, case.masks)
         trace = traced([(loss.node, np.ones(()))], [p.node for layer in model for p in (layer.W, layer.b)])  # type: ignore[list-item,misc]
         return Run([np.asarray(loss.data)], trace, gradients(trace))
@@ -283,18 +274,14 @@ def _answered_cases(cases: Sequence[Experiment], manual: Manual) -> Any:
 
 def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:
     checked, size = checked_entries(rows)
-    text = (
-        f"Numerical: complex step in float64 at {checked:,} of {size:,} entries, the worst of each array among them, "
-    )
-    text += f"and along {DIRECTIONS} random directions of each parameter"
-    is_verified = verified and ratio <= 1
-    return text + (f"; extrapolated differences confirm it along {verified} directions." if is_verified else ".")
+    verified_text = f"; extrapolated differences confirm it along {verified} directions"
+    return (f"Numerical: complex step in float64 at {checked:,} of {size:,} entries, the worst of each array among "
+            f"them, and along {DIRECTIONS} random directions of each parameter"
+            f"{verified_text if verified and ratio <= 1 else ''}.")  # fmt: skip
 
 
 def _no_loss(case: Experiment) -> ComparisonReport:
     """Return the report if the loss is not finite, so that there is no gradient to compare."""
-    from ..diagnosis import Diagnosis
-
     layer = next((k for k, z in enumerate(case.z) if not np.isfinite(z).all()), None)
     reason = (f"z of layer {layer + 1} is the first array that is not finite: the weights or the data are too large."
               if layer is not None else f"{case.solver.loss} takes the logarithm of a prediction that is not between 0 "

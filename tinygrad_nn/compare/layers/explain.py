@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..factors import Factor
+from ..experiment import Experiment
+from ..factors import PLAIN, Factor
 from ..pattern import distinct_text
 from .findings import UNKNOWN, Finding, allowed_suspects, by_factor, computed, unexplained
 from .fit import Witness, fit_scale, misfit
@@ -53,9 +54,8 @@ def explain(witnesses: Sequence[Witness], loss_doubled: bool = False, only: Sequ
         loss_doubled: whether the returned loss holds the penalty twice.
         only: if given, only mistakes that these findings of another explanation name are tried.
     """
-    last = len(witnesses[0].case.W) - 1
     states = [State(tuple(None for _ in witnesses), (), 0.0)]
-    for k in range(last, -1, -1):
+    for k in reversed(range(len(witnesses[0].case.W))):
         kept = KEPT if k else 1
         new_states: list[State] = []
         for state in states:  # the cheapest first; a layer more costs nothing at best
@@ -84,8 +84,14 @@ def shows_in_batch(user_batch: Witness, deltas: Sequence[Array | None], f: Findi
     above = deltas[k + 1] if k + 1 < len(deltas) else None
     if above is None and k + 1 < len(deltas):
         return True
-    right = next(output_suspects(case) if above is None else hidden_suspects(case, k)).compute(case, above)  # type: ignore[arg-type]
+    right = _right_delta(case, k, above)
     return right is None or misfit(user_batch, d, right, user_batch.noise and user_batch.noise.delta[k]) > 1
+
+
+def _right_delta(case: Experiment, k: int, above: Array | None) -> Array | None:
+    """Return what the right equation gives for delta of layer k from that of the layer above, None at the output."""
+    suspects = output_suspects(case) if above is None else hidden_suspects(case, k)
+    return next(suspects).compute(case, above)  # type: ignore[arg-type]
 
 
 def _layer(
@@ -95,7 +101,7 @@ def _layer(
     last = len(witnesses[0].case.W) - 1
     active_indices = [i for i in range(len(witnesses)) if k == last or state.delta[i] is not None]
     if not active_indices:
-        return [replace_delta(state, state.delta)]
+        return [state._replace(deltas=(*state.deltas, state.delta))]
     active_witnesses = [witnesses[i] for i in active_indices]
     above = [state.delta[i] for i in active_indices]
     case = active_witnesses[0].case
@@ -138,12 +144,8 @@ def _with_alternatives(states: list[State], position: int) -> list[State]:
                 and all(np.allclose(a, b, rtol=1e-7, atol=0) for a, b in zip(s.delta, t.delta, strict=True)
                         if a is not None and b is not None)
             }  # fmt: skip
-            findings = (
-                *s.findings[:position],
-                replace(finding, alternatives=tuple(sorted(other_kinds))),
-                *s.findings[position + 1 :],
-            )
-            s = s._replace(findings=findings)
+            finding = replace(finding, alternatives=tuple(sorted(other_kinds)))
+            s = s._replace(findings=(*s.findings[:position], finding, *s.findings[position + 1 :]))
         new_states.append(s)
     return new_states
 
@@ -174,16 +176,11 @@ def _with_recovered_delta(
             if finding.kind == "unknown":
                 i = min(indices, key=lambda i: not witnesses[i].case.is_user_batch)
                 c, d = witnesses[i].case, above[i]
-                right = next(output_suspects(c) if d is None else hidden_suspects(c, k)).compute(c, d)  # type: ignore[arg-type]
+                right = _right_delta(c, k, d)
                 batch_text = "" if c.is_user_batch else f"In a random batch of {c.rows} row{'s' * (c.rows > 1)}: "
                 finding = replace(finding, text=batch_text + finding.text, user_array=deltas[i], right_array=right)
             yield _extended(state, [active_indices[i] for i in indices], [deltas[i] for i in indices],  # type: ignore[misc]
                             (finding,), cost)  # fmt: skip
-
-
-def replace_delta(state: State, delta: tuple[Array | None, ...]) -> State:
-    """Return a state one layer further down, with no new findings."""
-    return state._replace(delta=delta, deltas=(*state.deltas, delta))
 
 
 def _extended(
@@ -215,8 +212,6 @@ def _deltas(witnesses: Sequence[Witness], k: int, base: list[Array]) -> Iterator
 
 
 def _apply_factor(w: Witness, factor: Factor, d: Array, k: int) -> Array:
-    from ..factors import PLAIN
-
     name = factor.name.removeprefix("-")
     sign = -1.0 if factor.name.startswith("-") and name in (*PLAIN, "1") else 1.0
     if name in PLAIN:
@@ -225,14 +220,12 @@ def _apply_factor(w: Witness, factor: Factor, d: Array, k: int) -> Array:
 
 
 def _delta_finding(suspect: Suspect, factor: Factor, k: int, witnesses: Sequence[Witness]) -> tuple[Finding, ...]:
-    if suspect.kind == RIGHT and factor.is_one:
-        return ()
-    if suspect.kind != RIGHT:
-        times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
-        if suspect.kind == "dropout_scale_missing" and not factor.is_one and factor.value > 0:
-            scale = 1 / (1 - witnesses[0].case.solver.regularization.dropout)
-            text = (f"The mask has the scale {distinct_text(factor.value, scale)}; it should be 1/(1 - p), which is "
-                    f"{distinct_text(scale, factor.value)}.")  # fmt: skip
-            return (Finding(k, "delta", suspect.kind, text, factor),)
-        return (Finding(k, "delta", suspect.kind, suspect.text + times, None if factor.is_one else factor),)
-    return (by_factor(k, "delta", factor),)
+    if suspect.kind == RIGHT:
+        return () if factor.is_one else (by_factor(k, "delta", factor),)
+    times = "" if factor.is_one else f" It is also multiplied by {factor.words}."
+    if suspect.kind == "dropout_scale_missing" and not factor.is_one and factor.value > 0:
+        scale = 1 / (1 - witnesses[0].case.solver.regularization.dropout)
+        text = (f"The mask has the scale {distinct_text(factor.value, scale)}; it should be 1/(1 - p), which is "
+                f"{distinct_text(scale, factor.value)}.")  # fmt: skip
+        return (Finding(k, "delta", suspect.kind, text, factor),)
+    return (Finding(k, "delta", suspect.kind, suspect.text + times, None if factor.is_one else factor),)

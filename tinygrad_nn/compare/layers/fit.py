@@ -36,6 +36,13 @@ class Witness(NamedTuple):
                 "L": float(case.right.loss) if case.solver.loss == "rmse" and not reg.lam else math.nan}  # fmt: skip
 
     @property
+    def penalty_shares(self) -> tuple[float, float]:
+        """The multiples of sign(W) and of W in the gradient of the penalty, for a strength of 1."""
+        reg = self.case.solver.regularization
+        shares = {"l1": (1.0, 0.0), "l2": (0.0, 1.0), "elasticnet": (reg.r, 1 - reg.r)}
+        return shares.get(reg.method, (0.0, 0.0))
+
+    @property
     def penalty(self) -> float:
         """The penalty as a part of the loss."""
         reg = self.case.solver.regularization
@@ -131,9 +138,9 @@ def _sign_forgotten(
 ) -> Penalty | None:
     """Return the mistake that |W| stands in place of sign(W), if it explains the gradients, else None."""
     for w, g, p in zip(witnesses, user_gradients, base, strict=True):
-        reg, W = w.case.solver.regularization, w.case.W[k]
-        l1, l2 = {"l1": (1.0, 0.0), "elasticnet": (reg.r, 1 - reg.r)}.get(reg.method, (0.0, 0.0))
-        if not l1 or g.shape != p.shape or misfit(w, g, p + reg.lam * (l1 * np.abs(W) + l2 * W)) > 1:
+        (l1, l2), W = w.penalty_shares, w.case.W[k]
+        penalty = w.case.solver.regularization.lam * (l1 * np.abs(W) + l2 * W)
+        if not l1 or g.shape != p.shape or misfit(w, g, p + penalty) > 1:
             return None
     return Penalty("wrong_penalty", "The gradient of the penalty |W| is written as |W|; it should be sign(W).")
 
@@ -156,6 +163,10 @@ class _Multiple(NamedTuple):
     lam: float
     rows: int
 
+    def times(self, s: float) -> tuple[float, float]:
+        """Return the multiples of s times the right penalty."""
+        return s * self.right_multiples[0], s * self.right_multiples[1]
+
 
 def _penalty_of(
     used: tuple[int, ...], witnesses: Sequence[Witness], user_gradients: Sequence[Array], base: Sequence[Array], k: int,
@@ -175,7 +186,7 @@ def _penalty_of(
         return Penalty("missing_penalty", "The gradient of the penalty is not added.") if has_right_penalty else None
     if not has_right_penalty:
         return Penalty("extra_penalty", f"A penalty is added to d{part}, but the solver asks for none.")
-    return _another_multiple(multiples, size, loss_doubled) or _another_penalty(multiples, size)
+    return _another_penalty(multiples, size, loss_doubled)
 
 
 def _multiples(
@@ -198,58 +209,40 @@ def _multiples(
         fit[list(used)] = np.linalg.solve(square, columns.T @ (g - p).ravel())
         if misfit(w, g, p + (columns @ fit[list(used)]).reshape(g.shape)) > 1:
             return None
-        reg = w.case.solver.regularization
-        lam, r = reg.lam, reg.r
-        right = {"l1": (lam, 0.0), "l2": (0.0, lam), "elasticnet": (r * lam, (1 - r) * lam)}.get(reg.method, (0.0, 0.0))
-        multiples.append(_Multiple((float(fit[0]), float(fit[1])), right, lam, w.case.rows))
+        (l1, l2), lam = w.penalty_shares, w.case.solver.regularization.lam
+        multiples.append(_Multiple((float(fit[0]), float(fit[1])), (l1 * lam, l2 * lam), lam, w.case.rows))
     return multiples
 
 
-def _all_are(multiples: Sequence[_Multiple], size: float, expected: Callable[[_Multiple], tuple[float, float]]) -> bool:
-    """Tell whether the multiples found equal the `expected` ones in every experiment."""
-    return all(
-        abs(a - x) + abs(b - y) <= 1e-5 * (abs(x) + abs(y) + size * 1e-3)
-        for (a, b), (x, y) in ((m.user_multiples, expected(m)) for m in multiples)
-    )
+TWICE = "The penalty is added twice, or differentiated without its 1/2."
+WRONG_PENALTIES: tuple[tuple[str, str, Callable[[_Multiple], tuple[float, float]]], ...] = (
+    ("extra_penalty", TWICE, lambda m: m.times(2)),
+    ("extra_penalty", "The penalty is added once for every sample; it should be added once for the batch.",
+     lambda m: m.times(m.rows)),
+    ("wrong_penalty", "The penalty is half that of the solver.", lambda m: m.times(0.5)),
+    ("wrong_penalty", "The penalty is 1/N of that of the solver.", lambda m: m.times(1 / m.rows)),
+    ("sign", "The penalty is minus that of the solver.", lambda m: m.times(-1)),
+    *(("wrong_penalty", f"The penalty is that of {name}; the solver asks for another.", multiples)
+      for name, multiples in {
+        "l1": lambda m: (m.lam, 0.0),
+        "l2": lambda m: (0.0, m.lam),
+        "only the l1 part of elasticnet": lambda m: (m.right_multiples[0], 0.0),
+        "only the l2 part of elasticnet": lambda m: (0.0, m.right_multiples[1]),
+        "elasticnet with r and 1 - r exchanged": lambda m: m.right_multiples[::-1],
+        "l1 and l2 together, each at full strength": lambda m: (m.lam, m.lam),
+      }.items()),
+)  # fmt: skip
 
 
-def _another_multiple(multiples: Sequence[_Multiple], size: float, loss_doubled: bool) -> Penalty | None:
-    """Return the mistake that the penalty is a simple factor times the right one, or None."""
-
-    def is_times(factor: Callable[[int], float]) -> bool:
-        return _all_are(
-            multiples, size, lambda m: (factor(m.rows) * m.right_multiples[0], factor(m.rows) * m.right_multiples[1])
-        )
-
-    if is_times(lambda n: 2):
-        if loss_doubled:
-            return Penalty("wrong_penalty", "The penalty is twice that of the solver: lambda is used instead of "
-                           "lambda/2.")
-        return Penalty("extra_penalty", "The penalty is added twice, or differentiated without its 1/2.")
-    if is_times(lambda n: n):
-        return Penalty("extra_penalty", "The penalty is added once for every sample; it should be added once for the "
-                       "batch.")
-    for text, factor in (("half", lambda n: 0.5), ("1/N of", lambda n: 1 / n), ("minus", lambda n: -1)):
-        if is_times(factor):
-            return Penalty("sign" if text == "minus" else "wrong_penalty", f"The penalty is {text} that of the solver.")
-    return None
-
-
-OTHER_PENALTIES: dict[str, Callable[[_Multiple], tuple[float, float]]] = {
-    "l1": lambda m: (m.lam, 0.0),
-    "l2": lambda m: (0.0, m.lam),
-    "only the l1 part of elasticnet": lambda m: (m.right_multiples[0], 0.0),
-    "only the l2 part of elasticnet": lambda m: (0.0, m.right_multiples[1]),
-    "elasticnet with r and 1 - r exchanged": lambda m: (m.right_multiples[1], m.right_multiples[0]),
-    "l1 and l2 together, each at full strength": lambda m: (m.lam, m.lam),
-}
-
-
-def _another_penalty(multiples: Sequence[_Multiple], size: float) -> Penalty:
-    """Return the mistake that another known penalty stands in place of the right one, or else one with its numbers."""
-    for text, expected in OTHER_PENALTIES.items():
-        if _all_are(multiples, size, expected):
-            return Penalty("wrong_penalty", f"The penalty is that of {text}; the solver asks for another.")
+def _another_penalty(multiples: Sequence[_Multiple], size: float, loss_doubled: bool) -> Penalty:
+    """Return the known mistake that gives these multiples in every experiment, or else one that tells them."""
+    for kind, text, expected in WRONG_PENALTIES:
+        if all(abs(a - x) + abs(b - y) <= 1e-5 * (abs(x) + abs(y) + size * 1e-3)
+               for (a, b), (x, y) in ((m.user_multiples, expected(m)) for m in multiples)):  # fmt: skip
+            if text == TWICE and loss_doubled:
+                return Penalty("wrong_penalty", "The penalty is twice that of the solver: lambda is used instead of "
+                               "lambda/2.")
+            return Penalty(kind, text)
     user_multiples, right_multiples = multiples[0].user_multiples, multiples[0].right_multiples
     return Penalty(
         "wrong_penalty",

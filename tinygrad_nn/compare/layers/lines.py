@@ -70,7 +70,6 @@ def _add_edit(d: Diagnosis, edit: Edit) -> Diagnosis:
 
 
 def _agree(user_gradient: Array, right_gradient: Array) -> bool:
-    size = max(float(np.abs(right_gradient).max(initial=0.0)), 1e-300)
-    return user_gradient.shape == right_gradient.shape and bool(
-        (np.abs(user_gradient - right_gradient) <= CLOSE * size).all()
-    )
+    allowed = CLOSE * max(float(np.abs(right_gradient).max(initial=0.0)), 1e-300)
+    is_same_shape = user_gradient.shape == right_gradient.shape
+    return is_same_shape and bool((np.abs(user_gradient - right_gradient) <= allowed).all())

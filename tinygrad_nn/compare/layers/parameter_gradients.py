@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..factors import Factor
 from .findings import UNKNOWN, Finding, Option, allowed_suspects, by_factor, computed, unexplained
 from .fit import Witness, find_wrong_penalty, fit_scale, misfit, penalty_alone
 from .suspects import RIGHT, Suspect, bias_suspects, weight_suspects
@@ -49,11 +50,9 @@ def _gradient_from_delta(w: Witness, k: int, part: str, d: Array) -> Array:
 def follows_from_delta(witnesses: Sequence[Witness], k: int, part: str, delta: Sequence[Array]) -> bool:
     """Tell whether the returned dW, or db, follows from a delta by the right equation, in all experiments."""
     for w, d in zip(witnesses, delta, strict=True):
-        value, user_gradient = (
-            _gradient_from_delta(w, k, part, d),
-            (w.case.answer.dW if part == "W" else w.case.answer.db)[k],
-        )
-        if misfit(w, user_gradient, value, w.noise and (w.noise.dW if part == "W" else w.noise.db)[k]) > 1:
+        name = f"d{part}"
+        noise = w.noise and getattr(w.noise, name)[k]
+        if misfit(w, getattr(w.case.answer, name)[k], _gradient_from_delta(w, k, part, d), noise) > 1:
             return False
     return True
 
@@ -64,8 +63,8 @@ def _explain_array(
 ) -> Option:  # fmt: skip
     """Return the cheapest explanation of dW, or of db, of layer k by its delta."""
     is_weight = part == "W"
-    arrays = [(w.case.answer.dW if is_weight else w.case.answer.db)[k] for w in witnesses]
-    right = [(w.case.right.dW if is_weight else w.case.right.db)[k] for w in witnesses]
+    arrays = [getattr(w.case.answer, f"d{part}")[k] for w in witnesses]
+    right = [getattr(w.case.right, f"d{part}")[k] for w in witnesses]
     gradient = _Gradient(witnesses, k, part, arrays, [1e-3 * float(np.abs(array).max()) for array in right])
     case = witnesses[0].case
     options: list[Option] = []
@@ -93,6 +92,19 @@ class _Gradient(NamedTuple):
     arrays: list[Array]
     floor: list[float]  # a thousandth of the right gradient: what is far smaller is zero up to rounding
 
+    def fitting_factors(
+        self, base: list[Array], penalties: list[Array | float], floor: list[float] | None = None
+    ) -> Iterator[tuple[Factor, bool]]:
+        """Yield the factors with which an equation fits, each with whether the penalty is added without the factor."""
+        sums = (p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, penalties, strict=True))
+        has_penalty = any(np.any(e) for e in penalties)
+        for bases, extras in ((base, penalties), (sums, [0.0] * len(self.witnesses))):
+            factor = fit_scale(self.witnesses, self.arrays, bases, extras, self.k, floor)
+            if factor is not None:
+                yield factor, has_penalty and bases is base
+            if not has_penalty:
+                return
+
     def wrong_penalties(self, base: list[Array], loss_doubled: bool) -> Iterator[Option]:
         """Yield the options that the rest, beside the right gradient of the loss, is a wrong penalty."""
         penalty = find_wrong_penalty(self.witnesses, self.arrays, base, self.k, self.part, loss_doubled)
@@ -104,20 +116,20 @@ class _Gradient(NamedTuple):
 
     def times_a_factor(self, base: list[Array], penalties: list[Array | float]) -> Iterator[Option]:
         """Yield the options that it is the right gradient times a factor."""
-        for factor, is_penalty_right in _fitting_factors(self.witnesses, self.arrays, base, penalties, self.k):
+        for factor, is_penalty_right in self.fitting_factors(base, penalties):
             if not factor.is_one:
                 yield Option(1.1, (by_factor(self.k, self.part, factor, is_penalty_right),))
 
     def by_suspect(self, suspect: Suspect, base: list[Array], penalties: list[Array | float]) -> Iterator[Option]:
         """Yield the options that it is what a suspect computes, perhaps times a factor or without the penalty."""
         has_penalty = any(np.any(e) for e in penalties)
-        factors = [*_fitting_factors(self.witnesses, self.arrays, base, penalties, self.k, self.floor)]
+        factors = [*self.fitting_factors(base, penalties, self.floor)]
         if suspect.kind == "transpose" and has_penalty:  # the penalty may be transposed with it
             transposed: list[Array | float] = [w.case.penalty(self.k).T for w in self.witnesses]
-            factors += _fitting_factors(self.witnesses, self.arrays, base, transposed, self.k)
+            factors += self.fitting_factors(base, transposed)
         lacks_penalty = not factors and has_penalty  # the penalty may be missing too
         if lacks_penalty:
-            factors = [*_fitting_factors(self.witnesses, self.arrays, base, [0.0] * len(self.witnesses), self.k)]
+            factors = [*self.fitting_factors(base, [0.0] * len(self.witnesses))]
         for factor, is_penalty_right in factors:
             if factor.name == "0":
                 continue
@@ -145,28 +157,11 @@ def _cheapest_option(options: Sequence[Option]) -> Option:
     """Return the cheapest option; its evidence names others that give the same numbers at about the same cost."""
     best = min(options, key=lambda o: o.cost)
     f = best.findings[0]
-    equal_findings = [o.findings[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
-    equal_findings = [
-        g for g in equal_findings if g.text != f.text and (g.factor is None or g.kind in ("scale", "sign"))
-    ]
+    near = [o.findings[0] for o in options if o is not best and o.cost <= best.cost + 0.45]
+    equal_findings = [g for g in near if g.text != f.text and (g.factor is None or g.kind in ("scale", "sign"))]
     other_kinds = tuple(dict.fromkeys(g.kind for g in equal_findings if g.kind != f.kind))
     evidence = tuple(f"the same numbers would come from this: {g.text}" for g in equal_findings[:2])
     return best._replace(findings=(replace(f, evidence=(*f.evidence, *evidence), alternatives=other_kinds),))
-
-
-def _fitting_factors(
-    witnesses: Sequence[Witness], user_gradients: list[Array], base: list[Array], penalties: list[Array | float],
-    layer: int, floor: list[float] | None = None,
-) -> Any:  # fmt: skip
-    """Yield the factors with which an equation fits, each with whether the penalty is added without the factor."""
-    sums = (p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, penalties, strict=True))
-    has_penalty = any(np.any(e) for e in penalties)
-    for bases, extras in ((base, penalties), (sums, [0.0] * len(witnesses))):
-        factor = fit_scale(witnesses, user_gradients, bases, extras, layer, floor)
-        if factor is not None:
-            yield factor, has_penalty and bases is base
-        if not has_penalty:
-            return
 
 
 def _penalty(w: Witness, k: int, p: Array, kind: str) -> Array | float:
@@ -182,15 +177,12 @@ def _kink_of_penalty(
     witnesses: Sequence[Witness], k: int, part: str, user_gradients: list[Array], delta: Sequence[Array]
 ) -> Any:
     """Yield other conventions for sign(0), if a weight is 0, where the penalty has a kink."""
-    reg = witnesses[0].case.solver.regularization
-    strength = {"l1": 1.0, "elasticnet": reg.r}.get(reg.method, 0.0)
-    if part != "W" or not strength or not any((w.case.W[k] == 0).any() for w in witnesses):
+    if part != "W" or not witnesses[0].penalty_shares[0] or not any((w.case.W[k] == 0).any() for w in witnesses):
         return
     for sign in (1.0, -1.0):
         right_gradients = [
-            d.T @ w.case.into(k) + w.case.penalty(k)
-            + (w.case.W[k] == 0) * sign * w.case.solver.regularization.lam * (1 if reg.method == "l1" else
-                                                                          w.case.solver.regularization.r)
+            _gradient_from_delta(w, k, part, d)
+            + (w.case.W[k] == 0) * sign * w.case.solver.regularization.lam * w.penalty_shares[0]
             for w, d in zip(witnesses, delta, strict=True)
         ]  # fmt: skip
         if all(misfit(w, g, p) <= 1 for w, g, p in zip(witnesses, user_gradients, right_gradients, strict=True)):

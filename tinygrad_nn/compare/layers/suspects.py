@@ -121,9 +121,7 @@ def hidden_suspects(case: Experiment, k: int) -> Iterator[Suspect]:
     name = case.names[k]
 
     def arriving(c: Experiment, above: Array) -> Array:
-        g = above @ c.W[k + 1]
-        m = c.masks[k]
-        return g if m is None else m * g
+        return _mask(c, k, above @ c.W[k + 1])
 
     yield Suspect(RIGHT, "", lambda c, d: _vjp(name, arriving(c, d), c.z[k], c.f[k]), 0.0)
     if name != "linear":

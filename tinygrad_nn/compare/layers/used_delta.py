@@ -57,11 +57,8 @@ def stale_mask(
         is_live = np.abs(unmasked) > 1e-6 * max(float(np.abs(unmasked).max()), 1e-300)
         used_mask = np.where(is_live, delta / np.where(is_live, unmasked, 1), 0)
         scale = 1 / (1 - w.case.solver.regularization.dropout)
-        levels = [
-            level
-            for level in (scale, 1.0)
-            if np.isclose(used_mask[is_live][used_mask[is_live] > 0.01], level, rtol=1e-4).all()
-        ]
+        kept = used_mask[used_mask > 0.01]
+        levels = [level for level in (scale, 1.0) if np.isclose(kept, level, rtol=1e-4).all()]
         if not levels or not np.isclose(used_mask, np.where(used_mask > 0.01, levels[0], 0), atol=1e-4).all():
             return None
         mask = np.where(used_mask > 0.01, levels[0], 0.0)

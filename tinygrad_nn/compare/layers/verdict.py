@@ -19,7 +19,7 @@ from ..tiny_constants import effect_of_tiny_constant, largest_difference
 from .equations import right_equation
 from .explain import State, explain, shows_in_batch
 from .findings import Finding
-from .fit import EXACT, Witness, misfit
+from .fit import EXACT, TWICE, Witness, misfit
 from .notes import batch_notes, layer_and_part
 
 Array = np.ndarray[Any, Any]
@@ -44,17 +44,6 @@ class Verdict(NamedTuple):
     repeated_answers: list[Answer]  # the answers to two more calls with the same arguments
     delta: list[Array | None]
 
-    def report(
-        self, title: str, rows: Sequence[Row], losses: dict[str, float], method: str, at_kink: bool = False,
-        tiny: float = 0.0,
-    ) -> ComparisonReport:  # fmt: skip
-        """Return the report, with a diagnosis for everything that is wrong in the rows.
-
-        `at_kink` says that the gradients are right by another convention at a kink; `tiny` is the largest constant
-        such as 1e-8 in the user's code.
-        """
-        return _report(self, title, tuple(rows), losses, method, at_kink, tiny)
-
 
 def diagnose(
     user_batch: Witness, varied: list[Witness], resized: list[Witness], similar: list[Witness], *,
@@ -72,19 +61,16 @@ def diagnose(
     is_finite = _is_finite(user_batch.case.answer)
     loss_doubled = _is_loss_doubled(user_batch)
     is_right = is_finite and _is_right(user_batch)
-    best = (
-        _cheapest(user_batch, _experiment_sets(user_batch, varied, resized, similar), is_right, loss_doubled)
-        if is_finite
-        else None
-    )  # NaN has no cause
+    best = None
+    if is_finite:  # NaN has no cause
+        sets = _experiment_sets(user_batch, varied, resized, similar)
+        best = _cheapest(user_batch, sets, is_right, loss_doubled)
     if best is None:
         return Verdict(user_batch, [], varied, NOTHING, False, repeated_answers, [None] * len(user_batch.case.W))
     state, witnesses = best
     if user_batch.case.is_large and not is_right:
         witnesses = [user_batch, *witnesses]
-        state = explain(
-            witnesses, loss_doubled, state.findings
-        )  # test in the given batch what was found in small networks
+        state = explain(witnesses, loss_doubled, state.findings)  # is it so in the given batch?
     hidden = False
     if is_right and state.findings:
         state, witnesses, hidden = _hidden_mistakes(user_batch, similar, state, witnesses, loss_doubled)
@@ -120,11 +106,9 @@ def _cheapest(
         if not witnesses or (k and witnesses == experiment_sets[0]):
             continue
         state = explain(witnesses, loss_doubled)
-        hidden_count = (
-            0
-            if is_right or user_batch not in witnesses
-            else len(state.findings) - len(_shown_findings(user_batch, witnesses, state))
-        )
+        hidden_count = 0
+        if not is_right and user_batch in witnesses:
+            hidden_count = len(state.findings) - len(_shown_findings(user_batch, witnesses, state))
         cost = state.cost + 2 * hidden_count + 0.1 * k
         if best is None or cost < best[0] - 0.5:
             best = (cost, state, witnesses)
@@ -189,10 +173,13 @@ def _is_loss_doubled(user_batch: Witness) -> bool:
     )
 
 
-def _report(
-    verdict: Verdict, title: str, rows: tuple[Row, ...], losses: dict[str, float], method: str, at_kink: bool,
-    tiny: float,
-) -> ComparisonReport:  # fmt: skip
+def explained_report(verdict: Verdict, report: ComparisonReport, at_kink: bool, tiny: float) -> ComparisonReport:
+    """Return a report of rows alone with a diagnosis for everything that is wrong in them.
+
+    `at_kink` says that the gradients are right by another convention at a kink; `tiny` is the largest constant
+    such as 1e-8 in the user's code.
+    """
+    rows = report.rows
     wrong = [row for row in rows if not row.ok and row.role == "parameter"]
     findings = _filter_kinks(_confirmed_findings(verdict, rows), wrong, at_kink)
     diagnoses, blamed, is_complete = _explained(verdict, rows, wrong, findings, tiny)
@@ -207,7 +194,7 @@ def _report(
     diagnoses += _kept_axes(verdict)
     first_wrong = _first_wrong(verdict, blamed, overwritten, diagnoses)
     notes = batch_notes(verdict.user_batch, len(verdict.varied), rows)
-    return ComparisonReport(title, rows, tuple(diagnoses), first_wrong, notes, losses, method)
+    return replace(report, diagnoses=tuple(diagnoses), first_wrong=first_wrong, notes=notes)
 
 
 def _confirmed_findings(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
@@ -223,7 +210,7 @@ def _confirmed_findings(verdict: Verdict, rows: Sequence[Row]) -> list[Finding]:
 
 
 def _explained(
-    verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], findings: Sequence[Finding], tiny: float = 0.0
+    verdict: Verdict, rows: Sequence[Row], wrong: Sequence[Row], findings: Sequence[Finding], tiny: float
 ) -> tuple[list[Diagnosis], Sequence[Finding], bool]:
     """Return the diagnoses, the findings that they blame, and whether one cause is behind all that is wrong.
 
@@ -340,9 +327,7 @@ def _diagnosis(verdict: Verdict, f: Finding) -> Diagnosis:
     if f.kind == "kink" and f.evidence:
         return Diagnosis(f.kind, f"layer {f.layer + 1} {f.part}", f.text, f.evidence)
     text = _wrong_part_text(verdict, f) if "no known mistake" in f.text else f.text
-    is_twice = f.text == "The penalty is added twice, or differentiated without its 1/2."
-    alternatives: tuple[str, ...] = ("wrong_penalty",) if is_twice else ()
-    alternatives = f.alternatives or alternatives
+    alternatives = f.alternatives or (("wrong_penalty",) if f.text == TWICE else ())
     part = f.part if f.part in ("delta", "b") else "W"
     number, equation = right_equation(verdict.user_batch.case, f.layer, part, f.kind)
     name = "" if f.kind == "sign" else f.times
@@ -366,26 +351,21 @@ def _evidence(verdict: Verdict, f: Finding) -> tuple[str, ...]:
         evidence.append(f"the factor is {f.factor.value:.7g} in the first of them")
     if verdict.hidden:
         evidence.append("in the batch that was given it does not show; with other weights and data it does")
-    elif (
-        verdict.user_batch not in witnesses
-        and verdict.witnesses
-        and f.kind != "unknown"
-        and not verdict.user_batch.case.is_large
-    ):
-        evidence.append("found with random weights and data; in the batch that was given something else hides it")
-    elif verdict.user_batch.case.is_large and f.kind != "unknown":
+    elif f.kind != "unknown" and verdict.user_batch.case.is_large:
         evidence.append("found in small networks of the same activations, with random weights and data")
+    elif f.kind != "unknown" and witnesses and verdict.user_batch not in witnesses:
+        evidence.append("found with random weights and data; in the batch that was given something else hides it")
     return tuple(evidence)
 
 
 def _wrong_part_text(verdict: Verdict, f: Finding) -> str:
     """Return a sentence on which part of an array is wrong and how, if no known mistake explains it."""
     case, noise = verdict.user_batch.case, verdict.user_batch.noise
-    user_arrays: Any = {"W": case.answer.dW, "b": case.answer.db, "delta": None}[f.part]
-    right = {"W": case.right.dW, "b": case.right.db, "delta": case.right.delta}[f.part][f.layer]
-    user_array, right_array = f.user_array if user_arrays is None else user_arrays[f.layer], f.right_array
-    right_array = right if right_array is None and user_arrays is not None else right_array
     name = f"{'' if f.part == 'delta' else 'd'}{f.part}"
+    right = getattr(case.right, name)[f.layer]
+    user_array, right_array = f.user_array, f.right_array
+    if f.part != "delta":
+        user_array, right_array = getattr(case.answer, name)[f.layer], right if right_array is None else right_array
     if user_array is None or right_array is None:
         return f"{name} is wrong in other batches, and no known mistake explains it."
     if user_array.shape != right_array.shape:
@@ -395,10 +375,9 @@ def _wrong_part_text(verdict: Verdict, f: Finding) -> str:
         return prefix + describe(
             name, user_array, right_array, np.abs(user_array - right_array) > EXACT * np.abs(right_array).max(initial=0)
         )
-    bound = {"W": "dW", "b": "db", "delta": "delta"}[f.part]
     allowed = EXACT * float(np.abs(right_array).max(initial=0)) / 100
     if noise is not None:
-        allowed = allowed + SAFETY * float(np.finfo(case.dtype).eps) * getattr(noise, bound)[f.layer]
+        allowed = allowed + SAFETY * float(np.finfo(case.dtype).eps) * getattr(noise, name)[f.layer]
     wrong_mask = np.abs(user_array - right_array) > allowed
     suffix = "" if misfit(verdict.user_batch, right_array, right) <= 1 else (
         " (The right value here follows from the delta of this layer, with the mistakes above in it.)"
@@ -413,12 +392,11 @@ def _convention_diagnosis(verdict: Verdict, findings: Sequence[Finding]) -> Diag
         return None
     factor = findings[0].factor
     for w in verdict.witnesses:
-        plain_loss = float(w.case.right.loss) - w.penalty
-        user_losses = w.case.answer.loss - w.penalty, w.case.answer.loss
-        right = float((w.case.answer.db[last] * w.case.right.db[last]).sum()), float((w.case.right.db[last] ** 2).sum())
-        if not right[1] or not any(
-            math.isclose(v, right[0] / right[1] * plain_loss, rel_tol=1e-4) for v in user_losses
-        ):
+        db, right_db = w.case.answer.db[last], w.case.right.db[last]
+        square = float((right_db**2).sum())
+        plain_loss, user_loss = float(w.case.right.loss) - w.penalty, w.case.answer.loss
+        if not square or not any(math.isclose(v, float((db * right_db).sum()) / square * plain_loss, rel_tol=1e-4)
+                                 for v in (user_loss - w.penalty, user_loss)):  # fmt: skip
             return None
     if factor is None or not verdict.witnesses or not _is_multiple(verdict.user_batch, factor.value):
         return None
@@ -458,10 +436,8 @@ def _is_rounding(wrong: Sequence[Row], verdict: Verdict) -> bool:
         k, part = layer_and_part(row)
         user_gradients, right, bound = ((case.answer.dW, case.right.dW, noise.dW) if part == "W" else
                                         (case.answer.db, case.right.db, noise.db))  # fmt: skip
-        if (
-            not has_float32_values(user_gradients[k])
-            or (np.abs(user_gradients[k] - right[k]) > 4 * SINGLE * bound[k]).any()
-        ):
+        is_far = (np.abs(user_gradients[k] - right[k]) > 4 * SINGLE * bound[k]).any()
+        if is_far or not has_float32_values(user_gradients[k]):
             return False  # not float32 numbers, or an error larger than that of float32 arithmetic
         wrong_count, size = wrong_count + row.wrong * user_gradients[k].size, size + user_gradients[k].size
     return wrong_count > 3 and wrong_count > 0.3 * size

@@ -49,25 +49,19 @@ def differentiate_inputs(
     gradients = []
     budget, remaining = Budget(seconds), sum(np.size(x) for x in line.leaves)
     for i, x in enumerate(line.leaves):
-        numerical = _empty_gradient(x)
+        value, low, high = (np.full(np.shape(x), np.nan, np.result_type(x, np.float64)) for _ in range(3))
+        numerical = NumericalGradient(value, np.full(np.shape(x), np.nan), low, high)
         with budget, Budget(budget.remaining * np.size(x) / max(1, remaining)) as share:
             remaining -= np.size(x)
             for done, flat in enumerate(rng.permutation(np.size(x))[:max_entries]):
                 if done >= FEW and share.is_over:
                     break
-                _differentiate_entry(
-                    line, i, tuple(map(int, np.unravel_index(flat, np.shape(x)))), cotangents, numerical
-                )
+                index = tuple(map(int, np.unravel_index(flat, np.shape(x))))
+                _differentiate_entry(line, i, index, cotangents, numerical)
             if not numerical.is_known.all():
                 numerical.directions = _directional_slopes(line, i, cotangents, rng)
         gradients.append(numerical)
     return gradients
-
-
-def _empty_gradient(x: Array) -> NumericalGradient:
-    """Return the gradient of an input before any entry is computed: all NaN."""
-    value, low, high = (np.full(np.shape(x), np.nan, np.result_type(x, np.float64)) for _ in range(3))
-    return NumericalGradient(value, np.full(np.shape(x), np.nan), low, high)
 
 
 def _differentiate_entry(

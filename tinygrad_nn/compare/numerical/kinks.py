@@ -6,7 +6,7 @@ operation, it has only a thousand kinks with two slopes each, and the gradients 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -177,27 +177,26 @@ class KinkedGraph:
         effects: list[Any] = [None] * len(self.kinks)
         for place, members in self.kinks_by_place.items():
             node = self.base.operations[place]
-            g = cotangents.get(place)
-            if g is None:
-                for k in members:
-                    effects[k] = [[] for _ in self.kinks[k].slopes[1:]]
-                continue
-            shapes = [None if r is None else np.shape(r) for r in rule_results(node, np.zeros_like(g))]
-            if self._is_elementwise_to_inputs(place, np.size(g)):
-                for k, effect in self._effects_in_one_walk(place, members, g, shapes, changes):
-                    effects[k] = effect
-                continue
-            for k in members:
-                effects[k] = []
-                for slopes in self.kinks[k].slopes[1:]:
-                    slots = [None if s is None else np.zeros(s, complex) for s in shapes]
-                    value = g.reshape(-1)[self.kinks[k].output]
-                    _add_slopes(slots, slopes, value)
-                    _add_slopes(slots, self.kinks[k].slopes[0], -value)
-                    grads = self._gradients_below(node, slots, changes)
-                    effects[k].append([(i, np.flatnonzero(d), d.reshape(-1)[np.flatnonzero(d)])
-                                       for i, d in enumerate(grads) if np.any(d)])  # fmt: skip
+            g = cotangents.get(place, np.zeros_like(node.out))  # zeros: no gradient arrives there
+            # kinks that change no common entry of the inputs need one walk for all of them
+            has_own_entries = self._is_elementwise_to_inputs(place, np.size(g))
+            for group in [members] if has_own_entries else [[k] for k in members]:
+                walks = [self._moved_gradients(node, group, v, g, changes)
+                         for v in range(1, max(len(self.kinks[k].slopes) for k in group))]  # fmt: skip
+                for k in group:
+                    entry = self.kinks[k].output if has_own_entries else None
+                    effects[k] = [_nonzero(grads, entry) for grads in walks[: len(self.kinks[k].slopes) - 1]]
         return effects
+
+    def _moved_gradients(self, node: Node, group: list[int], v: int, g: Array, changes: Any) -> list[Array]:
+        """Return how the gradients change if slope `v` of each kink of a group takes the place of its first."""
+        slots = [None if r is None else np.zeros(np.shape(r), complex) for r in rule_results(node, np.zeros_like(g))]
+        for k in group:
+            if v < len(self.kinks[k].slopes):
+                value = g.reshape(-1)[self.kinks[k].output]
+                _add_slopes(slots, self.kinks[k].slopes[v], value)
+                _add_slopes(slots, self.kinks[k].slopes[0], -value)
+        return self._gradients_below(node, slots, changes)
 
     def _gradients_below(self, node: Node, slots: list[Any], changes: Any) -> list[Array]:
         """Return the gradients of the inputs if the arguments of one operation have the gradients `slots`."""
@@ -219,24 +218,16 @@ class KinkedGraph:
             reached.update(parents)
         return all(np.size(node.out) == size for node in self.base.inputs if node in reached)
 
-    def _effects_in_one_walk(
-        self, place: int, members: list[int], g: Array, shapes: list[Any], changes: Any
-    ) -> Iterator[Any]:
-        """Yield each kink with its effects, by one walk for all: these kinks change no common entry of the inputs."""
-        max_slopes = max(len(self.kinks[k].slopes) for k in members)
-        walks = []
-        for v in range(1, max_slopes):
-            slots = [None if s is None else np.zeros(s, complex) for s in shapes]
-            for k in members:
-                if v < len(self.kinks[k].slopes):
-                    value = g.reshape(-1)[self.kinks[k].output]
-                    _add_slopes(slots, self.kinks[k].slopes[v], value)
-                    _add_slopes(slots, self.kinks[k].slopes[0], -value)
-            walks.append([d.reshape(-1) for d in self._gradients_below(self.base.operations[place], slots, changes)])
-        for k in members:
-            o = self.kinks[k].output
-            yield k, [[(i, np.array([o]), d[o : o + 1]) for i, d in enumerate(walks[v]) if o < d.size and d[o] != 0]
-                      for v in range(len(self.kinks[k].slopes) - 1)]  # fmt: skip
+
+def _nonzero(grads: Sequence[Array], entry: int | None) -> Effect:
+    """Return the entries of gradients that are not 0; if `entry` is given, of each gradient that entry only."""
+    effect = []
+    for i, d in enumerate(grads):
+        flat = d.reshape(-1)
+        index = np.flatnonzero(flat) if entry is None else entry + np.flatnonzero(flat[entry : entry + 1])
+        if index.size:
+            effect.append((i, index, flat[index]))
+    return effect
 
 
 def _add_slopes(slots: list[Any], slopes: Slopes, g: Any) -> None:

@@ -48,8 +48,6 @@ def nearest(lowest: Callable[[Array], Vertex], tolerance: float = 1.0) -> tuple[
             weights = weights + step * (affine - weights)
             keep = weights > POSITIVE
             keep[int(ratios.argmin())] = False
-            if not keep.any():
-                break
             corral = [v for v, k in zip(corral, keep, strict=True) if k]
             weights = weights[keep] / weights[keep].sum()
         point = np.stack([v for v, _ in corral], axis=1) @ weights

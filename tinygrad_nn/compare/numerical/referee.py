@@ -96,7 +96,7 @@ class Referee:
     """Derivatives of the loss of one experiment along any direction of a weighted input."""
 
     def __init__(self, case: Experiment) -> None:
-        self.case, self.method = case, "complex step"
+        self.case = case
         self.z: list[Array] = []
         self.terms: list[Array] = []  # for each z the sum of the absolute values of its terms
         a = case.x
@@ -149,22 +149,11 @@ class Referee:
             result = derivative(lambda t: float(np.real(self._loss_from(k, self.z[k] + t / size * dz)[0])), noise)
         return result.value * size, result.error * size, result.kink
 
-    def weight(self, k: int, index: tuple[int, ...]) -> Slope:
-        """Return the derivative of the objective in one weight of layer k."""
-        j, i = index
-        dz = np.zeros_like(self.z[k])
-        dz[:, j] = self.case.into(k)[:, i]
-        reg = self.case.solver.regularization
-        w = self.case.W[k][j, i]
-        slope = self.derivative_along(k, dz)
-        extra = float(np.imag(penalty(reg.method, w + 1j * STEP, reg.lam, reg.r))) / STEP
-        return Slope(slope.value + extra, slope.kink or (w == 0 and reg.lam > 0 and reg.method in ("l1", "elasticnet")))
-
-    def bias(self, k: int, index: tuple[int, ...]) -> Slope:
-        """Return the derivative of the loss in one bias of layer k."""
-        dz = np.zeros_like(self.z[k])
-        dz[:, index[0]] = 1
-        return self.derivative_along(k, dz)
+    def entry(self, k: int, part: str, index: tuple[int, ...]) -> Slope:
+        """Return the derivative of the objective in one weight, or one bias, of layer k."""
+        v = np.zeros_like((self.case.W if part == "W" else self.case.b)[k])
+        v[index] = 1
+        return self.direction(k, part, v)
 
     def delta(self, k: int, index: tuple[int, ...]) -> Slope:
         """Return the derivative of the loss in one entry of z of layer k."""
@@ -173,13 +162,14 @@ class Referee:
         return self.derivative_along(k, dz)
 
     def direction(self, k: int, part: str, v: Array) -> Slope:
-        """Return the derivative of the objective along a direction `v` of all weights, or all biases, of layer k."""
+        """Return the derivative of the objective along a direction `v` of the weights, or of the biases, of layer k."""
         if part == "b":
             return self.derivative_along(k, np.broadcast_to(v, self.z[k].shape))
         reg = self.case.solver.regularization
         slope = self.derivative_along(k, self.case.into(k) @ v.T)
         extra = np.imag(penalty(reg.method, self.case.W[k] + 1j * STEP * v, reg.lam, reg.r).sum()) / STEP
-        kink = bool((self.case.W[k] == 0).any()) and reg.lam > 0 and reg.method in ("l1", "elasticnet")
+        moves_zero = bool(((self.case.W[k] == 0) & (v != 0)).any())
+        kink = moves_zero and reg.lam > 0 and reg.method in ("l1", "elasticnet")
         return Slope(slope.value + float(extra), slope.kink or kink)
 
     def verify(self, rng: np.random.Generator) -> tuple[int, float]:

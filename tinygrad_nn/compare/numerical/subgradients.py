@@ -10,8 +10,8 @@ Source: F. H. Clarke, Optimization and Nonsmooth Analysis, 1983, theorem 2.5.1.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,42 @@ LEVELS = 8  # the most levels of kinks behind kinks that are chosen one after th
 WIDE = 32  # more sides that are looked at before a gradient is called wrong
 COMBINED = 8  # up to this number of kinks, all combinations of slopes are tried
 TELLING = 8  # more sides that are looked at to tell which kinks depend on one quantity
+
+
+class FlatRow(NamedTuple):
+    """The gradients of some inputs, by their numbers, as one flat row of real numbers.
+
+    A complex gradient of the graph in `like` has its real parts in the row, then its imaginary parts.
+    """
+
+    input_numbers: Sequence[int]
+    like: Sequence[Array]
+
+    def places(self) -> Iterator[tuple[int, Array, int]]:
+        """Yield the number of each input, its gradient, and where the numbers of it begin in the row."""
+        start = 0
+        for i, g in zip(self.input_numbers, self.like, strict=True):
+            yield i, g, start
+            start += g.size * _parts(g)
+
+    def of(self, arrays: Sequence[Array], imag: Any = np.imag) -> Array:
+        """Return the row of the arrays of all inputs; `imag` gives what stands in place of imaginary parts."""
+        parts = [np.zeros(0)]
+        for i, g, _ in self.places():
+            x = np.asarray(arrays[i])
+            parts += [part(x).reshape(-1) for part in (np.real, imag)[: _parts(g)]]
+        return np.concatenate(parts)
+
+    def arrays(self, row: Array) -> Iterator[tuple[int, Array]]:
+        """Yield the number of each input, and its array in a row."""
+        for i, g, start in self.places():
+            parts = row[start : start + g.size * _parts(g)].reshape(_parts(g), *g.shape)
+            yield i, parts[0] + 1j * parts[1] if len(parts) == 2 else parts[0]
+
+
+def _parts(g: Array) -> int:
+    """Return how many numbers of a flat row an entry has."""
+    return 2 if g.dtype.kind == "c" else 1
 
 
 class Hull:
@@ -96,16 +132,16 @@ class Hull:
             for i in input_numbers
         ):
             return False
-        graph_gradients = [sides.at_point.grads[i] for i in input_numbers]
-        target = _flat([user_gradients[i] for i in input_numbers], graph_gradients)
+        row = FlatRow(input_numbers, [sides.at_point.grads[i] for i in input_numbers])
+        target = row.of(user_gradients)
         sides.look_around(self.rng, max(0, AROUND - len(sides.explored)))
         smallest, last_count, idle = np.inf, 0, 0
         for _ in range(ROUNDS):
-            allowed = _flat([self.bounds[i] for i in input_numbers], graph_gradients, np.real)
-            limits = [_flat([limit[i] for i in input_numbers], graph_gradients) for limit in sides.limits()]
+            allowed = row.of(self.bounds, np.real)
+            limits = [row.of(limit) for limit in sides.limits()]
             smooth_error = difference = _error_where_smooth(limits, target, allowed) if limits else None
             if smooth_error is None:
-                difference = self._difference_from_right(limits, target, allowed, input_numbers, graph_gradients)
+                difference = self._difference_from_right(limits, target, allowed, row)
                 if difference is None:
                     return True
             size, slope_count = float(np.linalg.norm(difference)), self._slope_count()  # type: ignore[arg-type]
@@ -116,17 +152,11 @@ class Hull:
             if idle >= IDLE and not self.has_looked_wide and (smooth_error is None or self._slope_count()):
                 self._look_wide()
                 idle, smallest, last_count = 0, np.inf, 0
-            elif (
-                idle >= IDLE
-                or not np.isfinite(size)
-                or not _look_from(sides, difference / allowed, input_numbers, graph_gradients, self.rng)
-            ):
+            elif idle >= IDLE or not np.isfinite(size) or not _look_from(sides, difference / allowed, row, self.rng):
                 break
-        return smooth_error is None and self._is_combination(target, allowed, input_numbers, graph_gradients)
+        return smooth_error is None and self._is_combination(target, allowed, row)
 
-    def _is_combination(
-        self, target: Array, allowed: Array, input_numbers: Sequence[int], like: Sequence[Array]
-    ) -> bool:
+    def _is_combination(self, target: Array, allowed: Array, row: FlatRow) -> bool:
         """Tell whether a gradient is a mean of the gradients for all combinations of slopes of a few kinks.
 
         A combination counts if, for any two of the kinks, some side has both of their slopes.
@@ -140,32 +170,26 @@ class Hull:
             has_choice = patterns == np.array(choice)[:, None]  # (kinks, sides)
             if (has_choice @ has_choice.T).all():
                 weights = [np.eye(len(kink.slopes))[v] for kink, v in zip(graph.kinks, choice, strict=True)]
-                grads, _ = graph.walk(weights)
-                point = _flat([grads[i] for i in input_numbers], like)
+                point = row.of(graph.walk(weights)[0])
                 points += [point] if np.isfinite(point).all() else []  # at 0/0 there is no slope
         return bool(points) and _error_from_means(points, target, allowed) is None
 
     def _difference_from_right(
-        self, limits: Sequence[Array], target: Array, allowed: Array, input_numbers: Sequence[int],
-        like: Sequence[Array],
-    ) -> Array | None:  # fmt: skip
+        self, limits: Sequence[Array], target: Array, allowed: Array, row: FlatRow
+    ) -> Array | None:
         """Return the difference from the nearest right gradient to the user's, or None if the user's is right."""
         difference = _error_from_means(limits, target, allowed) if limits else np.full(len(target), np.inf)
         graph = self._update_graph()
         if difference is None or graph is None or not graph.kinks:
             return difference
-        by_groups = _error_from_groups(
-            graph, [[k] for k in range(len(graph.kinks))], target, allowed, input_numbers, like
-        )
+        by_groups = _error_from_groups(graph, [[k] for k in range(len(graph.kinks))], target, allowed, row)
         if by_groups is not None and len(graph.kinks_by_place) == 1:
             return by_groups if np.linalg.norm(by_groups) < np.linalg.norm(difference) else difference
         # with kinks behind kinks there are several ways to choose the weights, and some find no solution
         groups = self._groups(graph)
-        by_groups = _error_from_groups(graph, groups, target, allowed, input_numbers, like)
+        by_groups = _error_from_groups(graph, groups, target, allowed, row)
         if by_groups is not None:
-            by_groups = _error_from_groups(
-                graph, graph.by_unit(groups), target, allowed, input_numbers, like, equal_slopes=True
-            )
+            by_groups = _error_from_groups(graph, graph.by_unit(groups), target, allowed, row, equal_slopes=True)
         return by_groups if by_groups is None or np.linalg.norm(by_groups) < np.linalg.norm(difference) else difference
 
     def _update_graph(self) -> KinkedGraph | None:
@@ -181,16 +205,6 @@ class Hull:
             self.sides.look_around(self.rng, TELLING, uneven=True)
             groups = graph.dependent_groups() if self._update_graph() is not None else groups
         return groups
-
-
-def _flat(arrays: Sequence[Array], like: Sequence[Array], imag: Any = np.imag) -> Array:
-    """Return arrays as one flat row of real numbers; a complex input gives its real parts, then its imaginary parts."""
-    parts = [np.zeros(0)]
-    for x, g in zip(arrays, like, strict=True):
-        parts.append(np.real(x).reshape(-1))
-        if g.dtype.kind == "c":
-            parts.append(imag(np.asarray(x)).reshape(-1))
-    return np.concatenate(parts)
 
 
 def _error_where_smooth(limits: Sequence[Array], target: Array, allowed: Array) -> Array | None:
@@ -213,8 +227,8 @@ def _error_from_means(limits: Sequence[Array], target: Array, allowed: Array) ->
 
 
 def _error_from_groups(
-    graph: KinkedGraph, groups: list[list[int]], target: Array, allowed: Array, input_numbers: Sequence[int],
-    like: Sequence[Array], equal_slopes: bool = False,
+    graph: KinkedGraph, groups: list[list[int]], target: Array, allowed: Array, row: FlatRow,
+    equal_slopes: bool = False,
 ) -> Array | None:  # fmt: skip
     """Return the same difference for the gradients in which each group of kinks has its own mean of its slopes.
 
@@ -222,9 +236,7 @@ def _error_from_groups(
     first, to fit those entries of the gradient that no other kink changes.
     """
     weights = graph.random_weights()
-    effects = [
-        _flat_effects(effect, input_numbers, like, allowed) for effect in graph.effects(weights, graph.walk(weights)[1])
-    ]
+    effects = [_flat_effects(effect, row, allowed) for effect in graph.effects(weights, graph.walk(weights)[1])]
     reached_entries = [np.concatenate([np.zeros(0, dtype=int), *(index for index, _ in effect)]) for effect in effects]
     choices = [_choices(graph, group, equal_slopes) for group in groups]
     places = sorted(graph.kinks_by_place)
@@ -232,8 +244,8 @@ def _error_from_groups(
     difference = np.zeros(len(target))
     for last in steps[-LEVELS:]:
         grads, cotangents = graph.walk(weights)
-        residual = (_flat([grads[i] for i in input_numbers], like) - target) / allowed
-        effects = [_flat_effects(effect, input_numbers, like, allowed) for effect in graph.effects(weights, cotangents)]
+        residual = (row.of(grads) - target) / allowed
+        effects = [_flat_effects(effect, row, allowed) for effect in graph.effects(weights, cotangents)]
         is_chosen = [max(graph.kinks[k].place for k in group) <= last for group in groups]
         is_free = np.ones(len(residual), dtype=bool)
         for group, choosing in zip(groups, is_chosen, strict=True):
@@ -245,16 +257,14 @@ def _error_from_groups(
                     residual[index] -= share * values  # replace the mean by the first slope of each kink
         chosen = [j for j, choosing in enumerate(is_chosen) if choosing]
         difference = np.zeros(len(residual))
-        for members, entries in _independent_groups(
-            [[e for k in groups[j] for e in effects[k]] for j in chosen], len(residual)
-        ):
+        effects_of_groups = [[e for k in groups[j] for e in effects[k]] for j in chosen]
+        for members, entries in _independent_groups(effects_of_groups, len(residual)):
             group_numbers = [chosen[j] for j in members]
             point = _choose(effects, [groups[j] for j in group_numbers], [choices[j] for j in group_numbers], residual,
                             entries[is_free[entries]], weights)  # fmt: skip
             if np.abs(point).max(initial=0.0) > 1:
                 difference[entries[is_free[entries]]] = -point
-    grads, _ = graph.walk(weights)
-    residual = (_flat([grads[i] for i in input_numbers], like) - target) / allowed
+    residual = (row.of(graph.walk(weights)[0]) - target) / allowed
     if np.abs(residual).max(initial=0.0) <= 1:
         return None
     return difference if np.any(difference) else -residual
@@ -276,14 +286,9 @@ def _choices(graph: KinkedGraph, group: list[int], equal_slopes: bool) -> list[t
 Effect = list[tuple[Array, Array]]
 
 
-def _flat_effects(
-    effect: list[list[tuple[int, Array, Array]]], input_numbers: Sequence[int], like: Sequence[Array], allowed: Array
-) -> Effect:
+def _flat_effects(effect: list[list[tuple[int, Array, Array]]], row: FlatRow, allowed: Array) -> Effect:
     """Return what each slope changes, as indices into the flat row and values in units of the rounding bound there."""
-    starts, start = {}, 0
-    for i, g in zip(input_numbers, like, strict=True):
-        starts[i] = (start, g.size if g.dtype.kind == "c" else 0)
-        start += g.size * (2 if g.dtype.kind == "c" else 1)
+    starts = {i: (start, g.size * (_parts(g) - 1)) for i, g, start in row.places()}
     flat_effects = []
     for parts in effect:
         index, values = [np.zeros(0, dtype=int)], [np.zeros(0)]
@@ -358,21 +363,13 @@ def _choose(
     return point
 
 
-def _look_from(
-    sides: Sides, direction: Array, input_numbers: Sequence[int], like: Sequence[Array], rng: np.random.Generator
-) -> bool:
+def _look_from(sides: Sides, direction: Array, row: FlatRow, rng: np.random.Generator) -> bool:
     """Look at the side in a direction in which a gradient seems to lie outside, and at the opposite side.
 
     Return False if the direction is zero or not finite.
     """
     u = [np.zeros(np.shape(x), np.asarray(x).dtype) for x in sides.leaves]
-    start = 0
-    for i, g in zip(input_numbers, like, strict=True):
-        part = direction[start : start + g.size].reshape(g.shape)
-        start += g.size
-        if g.dtype.kind == "c":
-            part = part + 1j * direction[start : start + g.size].reshape(g.shape)
-            start += g.size
+    for i, part in row.arrays(direction):
         u[i] = part
     size = max(float((np.abs(v) / s).max(initial=0.0)) for v, s in zip(u, sides.scales, strict=True))
     if not np.isfinite(size) or not size:

@@ -8,6 +8,7 @@ are bound, so that the perturbation goes no further; their changes are weighted 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -24,21 +25,17 @@ from ..diagnosis import Diagnosis, Row
 from ..edits.running import tracing_calls
 from ..function.black_box import by_differences, describe_known_entries, empty_graph
 from ..function.calling import Inputs
-from ..function.gradient_data import CLOSE, GradientData
-from ..function.operations import explain_graph
+from ..function.gradient_data import CLOSE
 from ..numerical.full_gradients import NumericalGradient, differentiate_inputs
 from ..numerical.sides import ULPS
 from ..rows import judged_row
 from ..tiny_constants import negligible, tiny_constant
 from .edits_by_numbers import EditSearch, JudgedStep
-from .explain import same_but_ones, shape_diagnosis
-from .forward_values import Surroundings
-from .matching import Match, candidate_states, choose_state, match
-from .mending import Explained
-from .names import Names, checked_mapping
-from .probes import UserPasses, draw_cotangents
-from .running import Forward, Passes, Version, name_stem, results, run_backward
-from .statements import Statement
+from .explain import explain_part, shape_diagnosis
+from .matching import Match, candidate_states, choose_state, match, same_but_ones
+from .mending import Explained, explain_wrong, explained_step
+from .probes import UserPasses, has_single
+from .running import Forward, Passes, Version, name_stem, results, versions_of_inputs
 from .step import Step
 from .tracing import Trace, is_own, module_names
 from .walk import as_floats
@@ -84,17 +81,14 @@ class ArrayRun:
     def __init__(self, f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> None:
         self.f, self.inputs = f, inputs
         self.leaves = [np.array(x) for x in leaves]
-        trace = Trace(lambda label, value: _is_value(value), copies=True)
+        trace = Trace(lambda label, value: _is_value(value))
         args, named = self._arguments(self.leaves)
         value = trace.run(f, *args, **named)
         self.bound: dict[Node, BoundValue] = {}
-        nothing = Statement(0, 0, "")
-        versions: dict[str, list[Version]] = {}
         tensor_of: dict[int, Tensor] = {}
         with recording(True):
             tensors = [new_input(np.array(x)) for x in self.leaves]
-            for i, t in zip(inputs.float_indices, tensors, strict=True):
-                versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
+            versions = versions_of_inputs(inputs, tensors)
             input_tensors = {id(x): t for x, t in zip(self._passed, tensors, strict=True)}
             for b in trace.bindings:
                 if b.frame == 1 and b.is_parameter and id(b.value) in input_tensors:
@@ -161,9 +155,10 @@ class ArrayRun:
                 for node in events.get((call_number, count[0]), ()):
                     bound = self.bound[node]
                     names = local_names if bound.frame == call_number else frames[bound.frame].f_locals
+                    container, key = _container(names, bound.label)
                     if node in measured:
-                        measured_values[node] = np.array(_get(names, bound.label))
-                    _put(names, bound, put.get(node, bound.value))
+                        measured_values[node] = np.array(container[key])
+                    _put(container, key, bound, put.get(node, bound.value))
 
             def local(frame: Any, event: str, arg: Any) -> Any:
                 if event in ("line", "return"):
@@ -200,34 +195,22 @@ def _as_tensors(value: Any, tensor_of: Mapping[int, Tensor]) -> Any:
         return tensor_of.get(id(value)) or new_input(np.array(value, np.result_type(value, np.float64)))
 
 
-def _split_label(label: str) -> tuple[str, Any]:
-    """Split a label such as ``hs[3]`` or ``cache['x']`` into name and key; the key of a plain name is None."""
-    name, bracket, key = label.partition("[")
-    if not bracket:
-        return name, None
-    key = key[:-1]
-    return name, key[1:-1] if key[:1] in "'\"" else int(key)
-
-
 def _container(names: Any, label: str) -> tuple[Any, Any]:
-    """Return the container that holds the value of a label (local names, attributes, a list, a dict) and its key."""
-    name, key = _split_label(label)
-    if "." in name and key is None:
+    """Return the container that holds the value of a label, such as ``hs[3]`` or ``cache['x']``, and its key there.
+
+    It may be the local names, the attributes of an object, a list or a dict.
+    """
+    name, bracket, key = label.partition("[")
+    if "." in name and not bracket:
         name, _, key = name.partition(".")
         return vars(names[name]), key
     if name not in names and "self" in names:
         names = vars(names["self"])
-    return (names, name) if key is None else (names[name], key)
+    return (names[name], ast.literal_eval(key[:-1])) if bracket else (names, name)
 
 
-def _get(names: Any, label: str) -> Any:
-    container, key = _container(names, label)
-    return container[key]
-
-
-def _put(names: Any, bound: BoundValue, value: Any) -> None:
+def _put(container: Any, key: Any, bound: BoundValue, value: Any) -> None:
     """Bind a label to another value; an array that the forward writes into is overwritten in place instead."""
-    container, key = _container(names, bound.label)
     if bound.is_written:
         if np.iscomplexobj(value):
             raise TypeError("an array of real numbers is written into")
@@ -256,18 +239,13 @@ class NumericalPasses:
 
     def __init__(self, called: UserPasses, leaves: Sequence[Array]) -> None:
         f, inputs = called.forward, called.inputs
-        self.has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
         self.run = ArrayRun(f, inputs, [to_double(x) for x in leaves])
-        if not is_finite(self.run.forward):
-            raise NotFiniteError(self.run.forward)
-        self.user_run = ArrayRun(f, inputs, leaves) if self.has_float32 else self.run
-        self.cotangents, self.g = draw_cotangents(called.backward, self.run.forward, called.rng)
-        names = [*self.run.forward.versions]
-        value_names = Names(names, checked_mapping(called.names, names))
-        self.surroundings = Surroundings(called.backward)
-        self.backward = run_backward(called.backward, inputs, self.user_run.forward, self.g, value_names)
+        graph = self.run.forward
+        if not is_finite(graph):
+            raise NotFiniteError(graph)
+        self.passes = called.with_backward(graph, ArrayRun(f, inputs, leaves).forward if has_single(leaves) else graph)
         self.rng, self.budget = called.rng, Budget(SECONDS)
-        self.matches, self.notes = match(self.backward.gradients, self.run.forward.versions, Values(self))
+        self.matches, self.notes = match(self.passes.backward.gradients, graph.versions, Values(self))
         self.matches.sort(key=lambda m: -self.run.time_of(m.version.node))
         self.later_gradients: dict[Node, Array] = {}
         self.unusable: list[Node] = []  # values whose gradients have a wrong shape or are not finite, so cannot be used
@@ -297,7 +275,7 @@ class NumericalPasses:
         line = Line(lambda x: self.run.rerun(self.run.leaves, {node: x}, measured), [self.run.value_of(node)])
         with self.budget:
             seconds = max(0.0, self.budget.remaining / 4)
-            return differentiate_inputs(line, [*gradients, *self.cotangents], self.rng, seconds, max_entries)[0]
+            return differentiate_inputs(line, [*gradients, *self.passes.cotangents], self.rng, seconds, max_entries)[0]
 
 
 def judged_by_numbers(
@@ -308,8 +286,8 @@ def judged_by_numbers(
     Raise NotFiniteError if a result of the forward is not finite.
     """
     passes = NumericalPasses(called, leaves)
-    run, has_float32 = passes.run, passes.has_float32
-    eps = float(np.finfo(np.float32).eps) if has_float32 else EPS
+    run = passes.run
+    eps = float(np.finfo(np.float32).eps) if passes.passes.has_float32 else EPS
     eps = max(eps, negligible(tiny_constant(called.forward, called.backward)) / ULPS)
     judged: list[JudgedStep] = []
     for m in passes.matches:
@@ -337,33 +315,24 @@ def judged_by_numbers(
             passes.unusable.append(node)
     edits = EditSearch(called, passes, judged, NumericalPasses)
     edits.leave_out_right_lines()
-    steps: list[Step] = []
-    entries = 0
-    explained_places: dict[tuple[str, Statement], Explained] = {}
-    for k, (m, step) in enumerate(zip(passes.matches, judged, strict=True)):
-        state, explained = step.state, None
-        if k in edits.wrong:
-            rule_gradient = np.nan_to_num(step.rule_gradient.value)
-            bound = np.nan_to_num(step.rule_gradient.error) + _rounding(rule_gradient, eps)
-            place = m.gradient.name.partition("[")[0], state.statement
-            explained = explained_places.get(place) or edits.explained.get(k)
-            if explained is None:
-                diagnosis = _explain(m.gradient.name, m, step.value, step.rule_gradient, step.rule, step.wrong_mask,
-                                     rule_gradient, bound)  # fmt: skip
-                explained = edits.with_edit(Explained(diagnosis, state), k)
-            explained_places[place] = explained
-            state = state._replace(statement=explained.state.statement, function=explained.state.function)
-        entries += step.row.checked
-        steps.append(Step(
-            m.gradient.name, m.gradient.belongs_to, state.statement.line, state.statement.text,
-            state.function or m.gradient.function, m.gradient.round, m.rounds, step.row.ok, explained is None,
-            step.row, step.rule, step.rule.numerical, None if explained is None else explained.diagnosis,
-        ))  # fmt: skip
+
+    def explain(k: int) -> Explained:
+        step, m = judged[k], passes.matches[k]
+        rule_gradient = np.nan_to_num(step.rule_gradient.value)
+        bound = np.nan_to_num(step.rule_gradient.error) + _rounding(rule_gradient, eps)
+        diagnosis = _explain(m.gradient.name, m, step.value, step.rule_gradient, step.rule, step.wrong_mask,
+                             rule_gradient, bound)  # fmt: skip
+        return edits.with_edit(Explained(diagnosis, step.state), k)
+
+    places = {k: (passes.matches[k].gradient.name.partition("[")[0], judged[k].state.statement) for k in edits.wrong}
+    reasons = explain_wrong(edits.wrong, places, explain)
+    steps = [explained_step(m, step.state, (step.row, step.rule), step.rule.numerical, reasons.get(k))
+             for k, (m, step) in enumerate(zip(passes.matches, judged, strict=True))]  # fmt: skip
+    entries = sum(step.row.checked for step in judged)
     method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
               f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
     notes = [*passes.notes, *([reason.edit] if reason.edit else [])]
-    return (steps, Passes(run.forward, passes.cotangents, passes.backward, has_float32, passes.user_run.forward,
-                          passes.g), notes, method)  # fmt: skip
+    return steps, passes.passes, notes, method
 
 
 def _rounding(array: Array, eps: float) -> Array:
@@ -389,16 +358,12 @@ def _explain(
     bound: Array,
 ) -> Diagnosis:  # fmt: skip
     """Return the diagnosis of a wrong gradient, as far as one can be made without a graph."""
-    x = np.asarray(m.version.value.data)
-    part = empty_graph([x])
+    part = empty_graph([np.asarray(m.version.value.data)])
     of_shape = shape_diagnosis(part, label, m.gradient.belongs_to, value, right_gradient)
     if of_shape is not None:
         return of_shape
     if value.shape == right_gradient.shape and not by_rule.is_known.all():
         return Diagnosis("unknown", label, describe_known_entries(label, value, right_gradient, wrong_mask, by_rule))
-    inputs = Inputs([label], [right_gradient], False, [right_gradient], [label], [0], [0])
     noise = float(np.nanmax(by_rule.error, initial=0.0) / (np.nanmax(np.abs(by_rule.value), initial=0.0) or 1.0))
-    data = GradientData(inputs, [value], [right_gradient], [bound], [wrong_mask], part, [x], [], max(CLOSE, noise))
-    diagnosis = explain_graph(data, [row], [False])[0]
-    evidence = tuple(map(by_differences, diagnosis.evidence))
-    return replace(diagnosis, text=diagnosis.text.replace(f"the gradient of {label}", label), evidence=evidence)
+    diagnosis = explain_part(part, label, value, right_gradient, bound, wrong_mask, row, close=max(CLOSE, noise))
+    return replace(diagnosis, evidence=tuple(map(by_differences, diagnosis.evidence)))

@@ -27,21 +27,20 @@ from ..report import ComparisonReport
 from ..rows import ArrayPair, compare_row
 from ..tiny_constants import largest_difference, negligible, tiny_constant
 from .by_numbers import NotFiniteError, is_finite, judged_by_numbers
-from .explain import blamed_steps, explain_step, is_part_of_sum, same_but_ones
-from .matching import Match
-from .mending import Explained
+from .explain import blamed_steps, explain_step, is_part_of_sum
+from .matching import Match, same_but_ones
+from .mending import Explained, explain_wrong, explained_step
 from .names import as_mapping, names_for_gradient
 from .namespace import read_namespace
 from .notebook_cells import Cells
 from .probes import Probes, UserPasses, matched, without
 from .referee import Referee, ignore_message
 from .running import Forward, NoGraphError, Passes
-from .statements import Statement
 from .step import Step
 from .tape import Tape
 from .tracing import State, is_number, module_names
 from .unnamed import shifted, unnamed_values
-from .walk import Walked, as_floats, bounds_of, count_wrong, gradient_decisions, injected, is_right
+from .walk import Walked, as_floats, bounds_of, gradient_decisions, injected, wrong_steps
 
 Array = np.ndarray[Any, Any]
 
@@ -160,7 +159,7 @@ class _Matching:
         tape: the forward, in which gradients are computed; right_gradients: those of all values, by Node.
         matches: each gradient with its value, in the order of the walk; notes: what the report says about them.
         bounds: of the rounding of each gradient, by its value and by its rule; walked: the result of the walk.
-        wrong_count: how many gradients are wrong.
+        wrong: the numbers of the gradients that are wrong by their own rules.
     """
 
     def __init__(self, run: Passes, rng: np.random.Generator, called: UserPasses | None) -> None:
@@ -172,7 +171,7 @@ class _Matching:
         self.tape, self.right_gradients, self.matches, self.notes = matched(run)
         _require_gradients(self.matches, run, called and called.backward)
         self.notes += overflow_notes(Traced(self.tape.outs, self.inputs, self.tape.operations))
-        self.bounds, self.walked, self.wrong_count = self._walk(self.tape, self.matches)
+        self.bounds, self.walked, self.wrong = self._walk(self.tape, self.matches)
         self._divide_by_a_size()
         self._parts = self._leave_out_parts()
         self._shifts = self._find_values_without_a_name()
@@ -183,42 +182,41 @@ class _Matching:
                 "inputs, as if the loss were a sum."
             )
 
-    def _walk(self, tape: Tape, matches: list[Match]) -> tuple[tuple[list[Array], list[Array]], Walked, int]:
-        """Walk back through the matches, and return bounds, the result, and how many are wrong."""
+    def _walk(self, tape: Tape, matches: list[Match]) -> tuple[tuple[list[Array], list[Array]], Walked, set[int]]:
+        """Walk back through the matches, and return bounds, the result, and which are wrong."""
         user_gradients = injected(tape, matches).user_gradients
         bounds = bounds_of(tape, self.inputs, matches, user_gradients, self._eps, self.rng)
         walked = gradient_decisions(tape, matches, bounds[1])
-        return bounds, walked, count_wrong(walked, matches, bounds[1])
+        return bounds, walked, wrong_steps(walked, matches, bounds[1])
 
     def _divide_by_a_size(self) -> None:
         """Take the gradients as those of a sum over samples, if fewer are wrong then."""
         graph = self.run.graph
-        for size in _sizes(graph) if self.wrong_count > 1 and all(t.size == 1 for t in graph.outs) else ():
+        for size in _sizes(graph) if len(self.wrong) > 1 and all(t.size == 1 for t in graph.outs) else ():
             tape, right_gradients, matches, _ = matched(self.run, size)
-            bounds, walked, wrong_count = self._walk(tape, matches)
-            leaves = [k for k, m in enumerate(matches) if m.version.node.primitive is None]
-            right_leaves = [k for k in leaves if is_right(walked, matches, bounds[1], k)]
-            if wrong_count < self.wrong_count and 2 * len(right_leaves) >= len(leaves):
+            bounds, walked, wrong = self._walk(tape, matches)
+            leaves = {k for k, m in enumerate(matches) if m.version.node.primitive is None}
+            if len(wrong) < len(self.wrong) and 2 * len(leaves & wrong) <= len(leaves):
                 self.tape, self.right_gradients, self.matches = tape, right_gradients, matches
-                self.bounds, self.walked, self.wrong_count = bounds, walked, wrong_count
+                self.bounds, self.walked, self.wrong = bounds, walked, wrong
 
     def _leave_out_parts(self) -> set[tuple[str, int]]:
         """Leave out the parameters that hold a part of a gradient, and return their names and rounds."""
         parts = {(m.gradient.name, m.gradient.round) for k, m in enumerate(self.matches)
-                 if self.wrong_count and _is_part(self.tape, self.matches, self.walked, k)}  # fmt: skip
+                 if self.wrong and _is_part(self.tape, self.matches, self.walked, k)}  # fmt: skip
         if parts:
             self.matches = without(self.matches, parts)
-            self.bounds, self.walked, self.wrong_count = self._walk(self.tape, self.matches)
+            self.bounds, self.walked, self.wrong = self._walk(self.tape, self.matches)
         return parts
 
     def _find_values_without_a_name(self) -> dict[int, int]:
         """Match gradients with values that have no name in the forward; return their indices in the tape."""
-        if self.wrong_count < 2 or self.called is None:
+        if len(self.wrong) < 2 or self.called is None:
             return {}
         shifts = unnamed_values(self.tape, self.run.graph.versions, self.matches)
         if shifts:
             self.matches = shifted(self.tape, self.matches, shifts)
-            self.bounds, self.walked, self.wrong_count = self._walk(self.tape, self.matches)
+            self.bounds, self.walked, self.wrong = self._walk(self.tape, self.matches)
             self.right_gradients = self.right_gradients | self.tape.walk({m.version.node for m in self.matches})
             for gradient in (self.matches[k].gradient for k in shifts):
                 self.notes.append(f"{gradient.name} is taken as the gradient of a value without a name, from which "
@@ -248,7 +246,7 @@ class _Matching:
                 state = state._replace(array=value)
             bound, role = self.bounds[0][k], "intermediate" if node.primitive else "input"
             pair = ArrayPair(label, role, value, right, bound)
-            if not self.wrong_count and value.shape == right.shape:  # if all rules are right, what adds up is rounding
+            if not self.wrong and value.shape == right.shape:  # if all rules are right, what adds up is rounding
                 pair = pair._replace(role="intermediate", rounding=np.fmax(bound, np.abs(value - right)))
             check_entry, directional = referee.of(node, right, pair.rounding, self.rng)
             row, _ = compare_row(pair, check_entry, self.rng, 0, directional)
@@ -303,7 +301,7 @@ class _Matching:
         _, bounds = bounds_of(tape, inputs, matches, user_gradients, eps, self.rng)
         walked = gradient_decisions(tape, matches, bounds)
         rule_gradients = [walked.rule_gradients[m.version.node] for m in matches]
-        return are_known(bounds, rule_gradients, eps) and not count_wrong(walked, matches, bounds)
+        return are_known(bounds, rule_gradients, eps) and not wrong_steps(walked, matches, bounds)
 
     def effects_of_guards(self, judged: Sequence[_Judged], factor: float) -> dict[int, Explained]:
         """Return the explanation of gradients that are right for the forward without constants such as 1e-8."""
@@ -323,46 +321,26 @@ class _Matching:
         self, judged: Sequence[_Judged], wrong: list[int], probes: Probes | Cells | None
     ) -> dict[int, Explained]:
         """Return the explanation of each wrong step, with an edit where one was found."""
-        reasons: dict[int, Explained] = {}
-        explained_places: dict[tuple[str, Statement], Explained] = {}
-        for k in wrong:
-            m = self.matches[k]
-            blamed_state = blamed_steps(self.tape, m, self.walked.states[k], self.walked.user_gradients)
-            place = m.gradient.name.partition("[")[0], blamed_state.statement
-            explained = reasons.get(k) or explained_places.get(place)
-            if explained is None:
-                explained = Explained(self._diagnosis(k, judged[k], blamed_state), blamed_state)
-                if probes is not None and not explained.diagnosis.harmless:
-                    explained = probes.with_edit(explained, k, wrong)
-            if not explained.diagnosis.harmless:
-                explained_places[place] = explained  # rounds of a loop share that of the round nearest the loss
-                for j in explained.mends:
-                    if j not in reasons or not reasons[j].has_edit:
-                        reasons[j] = explained
-            reasons[k] = reasons.get(k) or explained
-        return reasons
+        walked, matches = self.walked, self.matches
+        blamed = {k: blamed_steps(self.tape, matches[k], walked.states[k], walked.user_gradients) for k in wrong}
 
-    def _diagnosis(self, k: int, step: _Judged, blamed_state: State) -> Diagnosis:
-        """Return the diagnosis of a step that is wrong by its own rule."""
-        m, walked = self.matches[k], self.walked
-        state = step.state._replace(statement=blamed_state.statement)
-        return explain_step(self.tape, m, state, walked.rule_gradients[m.version.node], step.rule_row, step.wrong_mask,
-                            self.bounds[1][k], walked.user_gradients, self.run.has_float32, self.rng)  # fmt: skip
+        def explain(k: int) -> Explained:
+            diagnosis = explain_step(self.tape, matches[k], judged[k].state, walked.rule_gradients[
+                matches[k].version.node], judged[k].rule_row, judged[k].wrong_mask, self.bounds[1][k],
+                walked.user_gradients, self.run.has_float32, self.rng)  # fmt: skip
+            explained = Explained(diagnosis, blamed[k])
+            if probes is None or diagnosis.harmless:
+                return explained
+            return probes.with_edit(explained, k, wrong)
+
+        places = {k: (matches[k].gradient.name.partition("[")[0], state.statement) for k, state in blamed.items()}
+        return explain_wrong(wrong, places, explain)
 
     def step(self, k: int, judged: _Judged, reason: Explained | None) -> Step:
         """Return a step of the report."""
-        m, state, row = self.matches[k], judged.state, judged.row
-        right_by_rule = self.walked.rule_gradients[m.version.node]
-        harmless = reason is not None and reason.diagnosis.harmless
-        if reason is not None:
-            state = state._replace(statement=reason.state.statement, function=reason.state.function)
-        return Step(
-            m.gradient.name, m.gradient.belongs_to, state.statement.line, state.statement.text,
-            state.function or m.gradient.function, m.gradient.round, m.rounds, row.ok or harmless,
-            reason is None or harmless, row, judged.rule_row,
-            float(np.real(right_by_rule[row.worst])) if right_by_rule.size else math.nan,
-            None if reason is None else reason.diagnosis,
-        )  # fmt: skip
+        right_by_rule = self.walked.rule_gradients[self.matches[k].version.node]
+        arrived = float(np.real(right_by_rule[judged.row.worst])) if right_by_rule.size else math.nan
+        return explained_step(self.matches[k], judged.state, (judged.row, judged.rule_row), arrived, reason)
 
 
 class _Judged(NamedTuple):

@@ -13,8 +13,7 @@ from ..edits import Behind, KnownGradient, edit_of_step, is_right_from_right
 from ..experiment import nearby
 from ..numerical.full_gradients import NumericalGradient
 from .mending import Explained, blame_edited_line
-from .probes import UserPasses, behind, is_close, module_numbers, place_of
-from .running import arguments
+from .probes import UserPasses, behind, is_close, place_of
 from .tracing import State
 from .walk import as_floats
 
@@ -38,8 +37,7 @@ class JudgedStep(NamedTuple):
 class EditSearch:
     """Tries small edits of wrong lines, at the given inputs and at other ones, against numerical gradients.
 
-    `wrong` has the numbers of the steps that are wrong by their own rules, `explained` those that an edit
-    mended besides.
+    `wrong` has the numbers of the steps that are wrong by their own rules.
     """
 
     def __init__(self, called: UserPasses, passes: Any, judged: Sequence[JudgedStep], make: Any) -> None:
@@ -48,7 +46,6 @@ class EditSearch:
         self.wrong = [k for k, step in enumerate(judged) if not step.rule.ok and not step.follows]
         self.chosen = [next(i for i, s in enumerate(m.states) if s is step.state)
                        for m, step in zip(passes.matches, judged, strict=True)]  # fmt: skip
-        self.explained: dict[int, Explained] = {}
         self.has_tried = False
         self.other_gradients: dict[int, Array | None] = {}  # right gradients at the other inputs
         self.budget = Budget(SECONDS)
@@ -74,7 +71,7 @@ class EditSearch:
                     known_gradients.append([KnownGradient(place_of(run.matches[j], s), s.array, numerical[j].value)
                                             for j, s in states.items()])  # fmt: skip
                 if len(right_gradients) == len(self.runs) and is_right_from_right(
-                        self.called.backward, self._call, self._behind(k), known_gradients, right_gradients
+                        self.called.backward, self.called.call, self._behind(k), known_gradients, right_gradients
                 ):  # fmt: skip
                     self.wrong.remove(k)
 
@@ -87,16 +84,15 @@ class EditSearch:
             other_gradient = self._gradient_elsewhere(k)
             if other_gradient is None:
                 return explained
-            edit = edit_of_step(self.called.backward, self._call, state.label or name, state.statement.line,
-                                [self.judged[k].rule_gradient.value, other_gradient], visit=state.visit,
-                                values=self._values, file=state.statement.file, behind=self._behind(k))  # fmt: skip
+            right_gradients = [self.judged[k].rule_gradient.value, other_gradient]
+            edit = edit_of_step(self.called.backward, self.called.call, state.label or name, state.statement.line,
+                                right_gradients, visit=state.visit, values=self.called.values,
+                                file=state.statement.file, behind=self._behind(k))  # fmt: skip
         if edit is None:
             return explained
         steps = dict.fromkeys((k, *edit.fixes))
         names = [self.runs[0].matches[j].gradient.name for j in steps]
-        explained = blame_edited_line(explained, edit, {*self.runs[0].run.forward.versions}, names)
-        self.explained |= dict.fromkeys(explained.mends, explained)
-        return explained
+        return blame_edited_line(explained, edit, {*self.runs[0].run.forward.versions}, names)
 
     def _behind(self, k: int) -> Behind:
         """Return what is known of the other gradients."""
@@ -143,12 +139,3 @@ class EditSearch:
             numerical = self.runs[1].rule_gradient(self.runs[1].matches[k].version.node)
             self.other_gradients[k] = numerical.value if numerical.is_known.all() else None
         return self.other_gradients[k]
-
-    def _call(self, f: Any, probe: int) -> Any:
-        run = self.runs[probe]
-        args, kwargs = arguments(self.called.backward, self.called.inputs, run.user_run.forward, run.g, {})
-        return run.surroundings.call(f, args, kwargs)
-
-    def _values(self, probe: int) -> dict[str, Any]:
-        values = self.runs[probe].user_run.forward.values.items()
-        return module_numbers(self.called.forward) | {k: np.array(t.data) for k, t in values if k.isidentifier()}

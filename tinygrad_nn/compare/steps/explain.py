@@ -16,12 +16,12 @@ from ...graph.walk import as_argument
 from ...node import Node
 from ..diagnosis import Diagnosis, Row
 from ..function.calling import Inputs
-from ..function.gradient_data import GradientData
+from ..function.gradient_data import CLOSE, GradientData
 from ..function.operations import explain_graph
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import Traced, args_of, gradients, parents_of
-from .matching import Match
+from .matching import Match, same_but_ones
 from .tape import Tape
 from .tracing import State
 
@@ -41,14 +41,22 @@ def explain_step(
     of_shape = shape_diagnosis(part, name, value_name, user_gradient, right_gradient)
     if of_shape is not None:
         return of_shape
+    in_hull = _in_hull(part, user_gradient, right_gradient, has_float32, rng)
+    diagnosis = explain_part(part, name, user_gradient, right_gradient, bound, wrong_mask, row, in_hull)
+    evidence = tuple(sentence.replace(", numerical nan", "") for sentence in diagnosis.evidence)
+    return replace(diagnosis, evidence=evidence)
+
+
+def explain_part(
+    part: Traced, name: str, user_gradient: Array, right_gradient: Array, bound: Array, wrong_mask: Array, row: Row,
+    in_hull: bool = False, close: float = CLOSE,
+) -> Diagnosis:  # fmt: skip
+    """Return why the gradient of the one input of a graph is wrong, by the mistakes that its operations allow."""
     inputs = Inputs([name], [right_gradient], False, [right_gradient], [name], [0], [0])
     data = GradientData(inputs, [user_gradient], [right_gradient], [bound], [wrong_mask], part,
-                        [np.asarray(node.out)], [])  # fmt: skip
-    in_hull = [_in_hull(part, user_gradient, right_gradient, has_float32, rng)]
-    diagnosis = explain_graph(data, [row], in_hull)[0]
-    text = diagnosis.text.replace(f"the gradient of {name}", name)
-    evidence = tuple(sentence.replace(", numerical nan", "") for sentence in diagnosis.evidence)
-    return replace(diagnosis, text=text, evidence=evidence)
+                        [np.asarray(part.inputs[0].out)], [], close)  # fmt: skip
+    diagnosis = explain_graph(data, [row], [in_hull])[0]
+    return replace(diagnosis, text=diagnosis.text.replace(f"the gradient of {name}", name))
 
 
 def blamed_steps(tape: Tape, match: Match, state: State, user_gradients: Mapping[Node, Array]) -> State:
@@ -185,11 +193,6 @@ def shape_diagnosis(part: Traced, name: str, value_name: str, gradient: Array, r
         text = f"{shapes}: a gradient has the shape of its value, and this one is transposed: {name}.T."
         return Diagnosis("transpose", name, text)
     return None
-
-
-def same_but_ones(shape: tuple[int, ...], other_shape: tuple[int, ...]) -> bool:
-    """Tell whether two shapes are equal apart from axes of length 1."""
-    return [n for n in shape if n != 1] == [n for n in other_shape if n != 1]
 
 
 def _broadcast_axes(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import CodeType, MethodType
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from ...tensor import Tensor
 from ..edits.moments import names_mentioned
 from ..edits.running import copy_value
-from .tracing import module_names, unwrapped
+from .tracing import code_of, module_names
 
 
 class Saved(dict[str, Any]):
@@ -25,10 +25,7 @@ class Saved(dict[str, Any]):
         return self[name] if name in self else super().__getattribute__(name)
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"the forward has no value named {name!r}; it has {', '.join(self)}") from None
+        raise AttributeError(f"the forward has no value named {name!r}; it has {', '.join(self)}")
 
 
 def as_arrays(value: Any, copies: dict[Any, Any], kind: Any = np.ndarray) -> Any:
@@ -113,17 +110,12 @@ class Surroundings:
         self.space = module_names(backward) or {}
         copies: dict[Any, Any] = {}
         self.owner = getattr(with_arrays(backward, copies), "__self__", None)
-        mentioned = _names_reached(getattr(unwrapped(backward), "__code__", None), self.space)
+        mentioned = _names_reached(code_of(backward), self.space)
         kept_names = {name: part for name, part in self.space.items() if holds_tensors(part)
                       or (name in mentioned and not callable(part) and not inspect.ismodule(part))}  # fmt: skip
         memo: dict[int, Any] = {}
         self.names = {name: copy_value(as_arrays(part, copies), memo) for name, part in kept_names.items()}
         self.owner = copy_value(self.owner, memo)
-
-    def call(self, f: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Call the backward, or another function in its place, as it was called after the forward."""
-        with self.in_place(f) as function:
-            return function(*args, **kwargs)
 
     @contextmanager
     def in_place(self, f: Callable[..., Any]) -> Iterator[Callable[..., Any]]:

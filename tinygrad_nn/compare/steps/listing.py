@@ -71,7 +71,8 @@ def as_text(steps: Sequence[Step]) -> list[str]:
             tail = code[code.rfind("  (") :] if line.rounds > 1 else ""
             code = truncate(code, LINE - len(tail)) + tail
         where = str(step.line) if step.line else ""
-        texts.append(f"{MARKS[step.verdict]:<5} {where:>4}  {pad(code, LINE)} {_yours(step):>10} {_right(step):>10}")
+        yours, right = _yours_and_right(step)
+        texts.append(f"{MARKS[step.verdict]:<5} {where:>4}  {pad(code, LINE)} {yours:>10} {right:>10}")
     if any(line.step.verdict == "follows" for line in joined):
         texts += ["", LEGEND]
     wrong = [line.step for line in joined if not line.step.rule_ok and not math.isnan(line.step.own.manual)]
@@ -86,18 +87,13 @@ def as_text(steps: Sequence[Step]) -> list[str]:
     return texts
 
 
-def _yours(step: Step) -> str:
+def _yours_and_right(step: Step) -> tuple[str, str]:
+    """Return the number of the user and the right one, or the shapes of both gradients if these differ."""
     row = step.row
     if row.note.startswith("has shape"):
-        return "x".join(row.note.partition("(")[2].partition(")")[0].replace(",", " ").split()) or "number"
-    return compact_text(row.manual, 4)
-
-
-def _right(step: Step) -> str:
-    row = step.row
-    if row.note.startswith("has shape"):
-        return "x".join(map(str, row.shape)) or "number"
-    return compact_text(row.graph, 4)
+        shape = row.note.partition("(")[2].partition(")")[0].replace(",", " ").split()
+        return "x".join(shape) or "number", "x".join(map(str, row.shape)) or "number"
+    return compact_text(row.manual, 4), compact_text(row.graph, 4)
 
 
 def as_html(steps: Sequence[Step]) -> str:
@@ -113,9 +109,10 @@ def as_html(steps: Sequence[Step]) -> str:
         if step.diagnosis is not None and not step.rule_ok:
             kind = html_text(step.diagnosis.kind)
             why = f"<div class='why'>{html_text(step.diagnosis.text)} <code class='soft'>{kind}</code></div>"
-        both = f"<div class='both'>yours {html_text(_yours(step))}, right {html_text(_right(step))}</div>"  # on a phone
+        yours, right = map(html_text, _yours_and_right(step))
+        both = f"<div class='both'>yours {yours}, right {right}</div>"  # on a phone
         cells = [html_text(MARKS[step.verdict]), str(step.line or ""), html_text(_code(line)) + both + why,
-                 *map(html_text, (_yours(step), _right(step), numerical, rule))]  # fmt: skip
+                 yours, right, html_text(numerical), html_text(rule)]  # fmt: skip
         cells_html = "".join(f"<td>{cell}</td>" for cell in cells)
         body.append(f"<tr class='{classes[step.verdict]}'>{cells_html}</tr>")
     heads = ("", "line", "your line", "yours", "right", "numerical", "by its own rule")

@@ -84,8 +84,10 @@ def _without_zeros(
 def _paired(values: list[Version], gradients: list[UserGradient], right_gradients: Mapping[Node, Array]) -> list[Match]:
     """Pair the bindings of one gradient name with the values of one forward name."""
     values, gradients = _without_echoes(values, gradients)
-    if len(values) == 1:
-        return [_single(gradients, values[0])]
+    if len(values) == 1:  # any state of its bindings may be the gradient; for an input only the last one
+        states = [state for g in gradients for state in g.states]
+        states = gradients[-1].states[-1:] if values[0].node.primitive is None else states
+        return [Match(gradients[-1], values[0], states, 1, len(gradients) - 1)]
 
     def fit(i: int, j: int) -> float:
         right_gradient = right_gradients[values[i].node]
@@ -141,25 +143,19 @@ def parts_of(container: str, versions: Mapping[str, Sequence[Version]]) -> list[
     return sorted(nodes.values(), key=lambda v: v.node.index)
 
 
-def _single(gradients: Sequence[UserGradient], value: Version) -> Match:
-    """Join all bindings of a gradient of a single value; any of their states may be the gradient.
-
-    For an input only the last state counts.
-    """
-    last = gradients[-1]
-    if value.node.primitive is None:
-        return Match(last, value, last.states[-1:], 1, len(gradients) - 1)
-    return Match(last, value, [state for g in gradients for state in g.states], 1, len(gradients) - 1)
-
-
 def candidate_states(states: Sequence[State]) -> list[State]:
     """Return the states that may be the gradient: those that the next statement does not add to."""
     return [s for s, after in zip(states, [*states[1:], None], strict=True) if after is None or not after.added]
 
 
+def same_but_ones(shape: tuple[int, ...], other_shape: tuple[int, ...]) -> bool:
+    """Tell whether two shapes are equal apart from axes of length 1."""
+    return [n for n in shape if n != 1] == [n for n in other_shape if n != 1]
+
+
 def is_within_bound(m: Array, expected: Array, bound: Array) -> bool:
     """Tell whether a gradient equals `expected` within `bound`; axes of length 1 are ignored."""
-    if m.size != expected.size or [n for n in m.shape if n != 1] != [n for n in expected.shape if n != 1]:
+    if not same_but_ones(m.shape, expected.shape):
         return False
     return bool((np.abs(m.reshape(expected.shape) - expected) <= bound).all())
 

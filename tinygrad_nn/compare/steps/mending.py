@@ -5,18 +5,20 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..diagnosis import KINDS, Diagnosis
+from ..diagnosis import KINDS, Diagnosis, Row
 from ..edits import Edit
 from ..edits.trees import constant
 from .forward_values import Saved
+from .matching import Match
 from .names import names_for_gradient
 from .running import Forward
-from .statements import Statements
-from .tracing import State
+from .statements import Statement, Statements
+from .step import Step
+from .tracing import State, code_of
 
 SUMS = ("sum", "mean", "max", "min", "prod")
 
@@ -24,13 +26,46 @@ SUMS = ("sum", "mean", "max", "min", "prod")
 class Explained(NamedTuple):
     """Why a step is wrong, and its content after the statement that is wrong.
 
-    `mends` has the steps that the edit makes right, `has_edit` tells whether there is one.
+    `mends` has the steps that an edit makes right, if one was found.
     """
 
     diagnosis: Diagnosis
     state: State
     mends: tuple[int, ...] = ()
-    has_edit: bool = False
+
+
+def explained_step(m: Match, state: State, rows: tuple[Row, Row], arrived: float, reason: Explained | None) -> Step:
+    """Return a step of the report; `rows` compare it by its value and by its own rule, which gave `arrived`."""
+    harmless = reason is not None and reason.diagnosis.harmless
+    at = state if reason is None else reason.state
+    return Step(
+        m.gradient.name, m.gradient.belongs_to, at.statement.line, at.statement.text,
+        at.function or m.gradient.function, m.gradient.round, m.rounds, rows[0].ok or harmless,
+        reason is None or harmless, *rows, arrived, None if reason is None else reason.diagnosis,
+    )  # fmt: skip
+
+
+def explain_wrong(
+    wrong: Sequence[int], places: Mapping[int, tuple[str, Statement]], explain: Callable[[int], Explained]
+) -> dict[int, Explained]:
+    """Return the explanation of each wrong step, by its number: that of an edit which makes it right as well, if any.
+
+    Args:
+        wrong: the numbers of the wrong steps, the one nearest the loss first.
+        places: the name and the wrong statement of each; rounds of a loop share the explanation of the first of them.
+        explain: returns the explanation of one step.
+    """
+    reasons: dict[int, Explained] = {}
+    explained_places: dict[tuple[str, Statement], Explained] = {}
+    for k in wrong:
+        explained = reasons.get(k) or explained_places.get(places[k]) or explain(k)
+        if not explained.diagnosis.harmless:
+            explained_places[places[k]] = explained
+            for j in explained.mends:
+                if j not in reasons or not reasons[j].mends:
+                    reasons[j] = explained
+        reasons.setdefault(k, explained)
+    return reasons
 
 
 def blame_edited_line(explained: Explained, edit: Edit, values: set[str], names: Sequence[str]) -> Explained:
@@ -44,7 +79,7 @@ def blame_edited_line(explained: Explained, edit: Edit, values: set[str], names:
     """
     diagnosis, state = add_edit(explained.diagnosis, edit, values), explained.state
     if (edit.file, edit.lineno) == (state.statement.file, state.statement.line):
-        return explained._replace(diagnosis=diagnosis, mends=edit.fixes, has_edit=True)
+        return explained._replace(diagnosis=diagnosis, mends=edit.fixes)
     is_one = len(set(names)) == 1
     names_text = " and ".join(dict.fromkeys(names))
     text = diagnosis.text
@@ -55,7 +90,7 @@ def blame_edited_line(explained: Explained, edit: Edit, values: set[str], names:
         text = f"This line makes {names_text} wrong. {text}"
     statement = Statements().at(edit.file, edit.lineno)
     return Explained(replace(diagnosis, text=text), state._replace(statement=statement, function=edit.function),
-                     edit.fixes, True)  # fmt: skip
+                     edit.fixes)  # fmt: skip
 
 
 def add_edit(diagnosis: Diagnosis, edit: Edit, values: set[str]) -> Diagnosis:
@@ -80,7 +115,7 @@ def as_read(edit: Edit, backward: Any, call_args: Mapping[str, Any], forward: Fo
         forward: the run of the forward.
     """
     cache_name = next((name for name, value in call_args.items() if isinstance(value, Saved)), None)
-    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+    code = code_of(backward)
     if cache_name is None or code is None or edit.function not in ("", code.co_name):
         return edit
     dotted = re.search(rf"\b{cache_name}\.\w", "".join(inspect.getsourcelines(backward)[0])) is not None

@@ -36,7 +36,13 @@ class Names:
     """The names of the forward's values, and the lookup from the name of a gradient to one of them."""
 
     def __init__(self, value_names: Sequence[str], mapping: Mapping[str, str] | None = None) -> None:
+        """`mapping` is the user's `names=`; raise ValueError if it names a value that the forward does not have."""
         self.value_names, self.mapping = set(value_names), dict(mapping or {})
+        unknown = [f"{k!r}: {v!r}" for k, v in self.mapping.items() if v not in self.value_names]
+        if unknown:
+            names_text = printable(", ".join(value_names))
+            raise ValueError(f"compare_steps: names= holds {', '.join(unknown)}; the forward has no such value. It has "
+                             f"{names_text}.")  # fmt: skip
         self.value_labels: dict[str, str | None] = {}
         self.keys: dict[str, str] = {}  # from the string key of a part to its label: x to cache['x']
         self.plural: set[str] = set()  # names of lists of values
@@ -61,9 +67,7 @@ class Names:
         part = _PART.fullmatch(label)
         container, dot, key = label.partition(".")
         if dot and part is None and key.isidentifier() and key != "grad":
-            value_label = self._of(key)
-            return value_label or (key if CONTAINERS.fullmatch(container) and key in self.value_names else
-                                   self.keys.get(key) if CONTAINERS.fullmatch(container) else None)  # fmt: skip
+            return self._of_key(container, key)
         if part is None:
             for stem in names_for_gradient(label):
                 if stem in self.value_names:
@@ -80,12 +84,14 @@ class Names:
             lists = [plural for plural in self.plural if plural.startswith(stem)] if len(stem) == 1 else []
             if len(lists) == 1 and f"{lists[0]}[{key}]" in self.value_names:  # nabla_w[0] belongs to weights[0]
                 return f"{lists[0]}[{key}]"
-        if key[:1] in "'\"":
-            value_label = self._of(key[1:-1])
-            if value_label is None and CONTAINERS.fullmatch(name):
-                value_label = key[1:-1] if key[1:-1] in self.value_names else self.keys.get(key[1:-1])
-            return value_label
-        return None
+        return self._of_key(name, key[1:-1]) if key[:1] in "'\"" else None
+
+    def _of_key(self, container: str, key: str) -> str | None:
+        """Return the label of the value whose gradient stands under a key, such as ``dW`` or, in ``grads``, ``W``."""
+        value_label = self._of(key)
+        if value_label is None and CONTAINERS.fullmatch(container):
+            value_label = key if key in self.value_names else self.keys.get(key)
+        return value_label
 
 
 def pair_in_reverse(old: int, new: int, fit_of: Callable[[int, int], float]) -> list[tuple[int, int]]:
@@ -129,13 +135,3 @@ def as_mapping(names: Mapping[str, str] | None) -> dict[str, str]:
         what = type(names).__name__
         raise TypeError(f"compare_steps: names= takes a dict {{'delta': 'z'}}, gradient and value; it got a {what}.")
     return dict(names or {})
-
-
-def checked_mapping(mapping: Mapping[str, str], value_names: Sequence[str]) -> dict[str, str]:
-    """Return the mapping as a dict; raise ValueError if it names a value that the forward does not have."""
-    unknown = [f"{k!r}: {v!r}" for k, v in mapping.items() if v not in value_names]
-    if unknown:
-        names_text = printable(", ".join(value_names))
-        raise ValueError(f"compare_steps: names= holds {', '.join(unknown)}; the forward has no such value. It has "
-                         f"{names_text}.")  # fmt: skip
-    return dict(mapping)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,12 @@ from ...backward import ancestors
 from ...common.printable import printable
 from ...node import FREED
 from ...tensor import Tensor, raw, wrap
-from .names import Names, as_mapping, checked_mapping
+from .names import Names, as_mapping
 from .running import Backward, Forward, Passes, UserGradient, Version
-from .statements import Statement, read_statements
+from .statements import NOTHING, Statement, read_statements, target_labels, targets
 from .tracing import State, is_number, labelled_parts
 
 LOSSES = ("loss", "cost", "L", "l", "J", "E")
-NOTHING = Statement(0, 0, "")
 
 
 def read_namespace(
@@ -51,7 +50,7 @@ def read_namespace(
     forward = {label: t for label, t in tensors.items() if t.node in inside}
     lines = Lines(space, frame)
     versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in forward.items()}  # type: ignore[arg-type]
-    value_names = Names([*versions], checked_mapping(as_mapping(names), [*versions]))
+    value_names = Names([*versions], as_mapping(names))
     gradients: list[UserGradient] = []
     helpers: list[str] = []
     for label, value in labelled.items():
@@ -117,7 +116,7 @@ class Lines:
         for node in ast.walk(tree):
             line = getattr(node, "lineno", 0)
             if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)) and first <= line <= last:
-                for name in _targets(node):
+                for name in (name for target in targets(node) for name in target_labels(target)):
                     present = self.last_statements.get(name)
                     if present is None or present.line <= line or present not in statements.values():
                         self.last_statements[name] = statements[line]
@@ -125,15 +124,3 @@ class Lines:
     def of(self, label: str) -> Statement:
         """Return the statement in which a name was bound last."""
         return self.last_statements.get(label) or self.last_statements.get(label.partition("[")[0]) or NOTHING
-
-
-def _targets(node: ast.Assign | ast.AugAssign | ast.AnnAssign | ast.NamedExpr) -> Iterator[str]:
-    targets: Sequence[ast.expr] = node.targets if isinstance(node, ast.Assign) else [node.target]
-    for target in targets:
-        for part in target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]:
-            while isinstance(part, ast.Subscript):
-                part = part.value
-            if isinstance(part, ast.Name):
-                yield part.id
-            elif isinstance(part, ast.Attribute):
-                yield ast.unparse(part)

@@ -21,6 +21,7 @@ from ..experiment import nearby
 from .matching import Match
 from .mending import Explained, add_edit
 from .running import Passes
+from .statements import targets
 from .tape import Tape
 from .walk import Walked
 
@@ -116,8 +117,7 @@ def _reads(text: str, label: str) -> set[str] | None:
         return None
     if len(body) != 1 or not isinstance(body[0], (ast.Assign, ast.AnnAssign)) or body[0].value is None:
         return None
-    targets = body[0].targets if isinstance(body[0], ast.Assign) else [body[0].target]
-    if [ast.unparse(t) for t in targets] != [label]:
+    if [ast.unparse(t) for t in targets(body[0])] != [label]:
         return None
     return {n.id for n in ast.walk(body[0].value) if isinstance(n, ast.Name)}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -18,23 +18,23 @@ from ..edits import Behind, Edit, KnownGradient, Place, Target, edit_of_step, is
 from ..edits.moments import names_mentioned
 from ..experiment import nearby
 from ..function.calling import Inputs
-from .explain import same_but_ones
 from .forward_values import Surroundings
-from .matching import Match, match
+from .matching import Match, match, same_but_ones
 from .mending import Explained, as_read, blame_edited_line
-from .names import Names, checked_mapping, names_for_gradient
+from .names import Names, names_for_gradient
 from .running import Forward, Passes, arguments, run_backward, run_forward, takes_cotangent
 from .statements import Statement
 from .tape import Tape
-from .tracing import State, is_number, module_names, unwrapped
+from .tracing import State, code_of, is_number, module_names
 from .trial import edited
 from .unnamed import shifted
-from .walk import Walked, injected
+from .walk import Walked, injected, wrong_steps
 
 Array = np.ndarray[Any, Any]
 
 PROBES = 2  # other inputs at which an edit of a line is tried
 SECONDS = 2.5  # rough time limit for the search for edits
+CLOSE = 1e-7  # of the largest entry: by how much equal gradients may differ
 
 
 class UserPasses:
@@ -45,27 +45,47 @@ class UserPasses:
     ) -> None:
         self.forward, self.backward, self.inputs, self.names, self.rng = forward, backward, inputs, names, rng
         self.runs: list[Passes] = []
-        self.surroundings: list[Surroundings] = []  # for each run, what the forward left for the backward
 
     def at(self, leaves: Sequence[Array]) -> Passes:
         """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
-        has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
         graph = run_forward(self.forward, self.inputs, [to_double(x) for x in leaves])
-        user_forward = run_forward(self.forward, self.inputs, leaves) if has_float32 else graph
-        cotangents, g = draw_cotangents(self.backward, graph, self.rng)
-        value_names = Names([*graph.versions], checked_mapping(self.names, [*graph.versions]))
+        user_forward = run_forward(self.forward, self.inputs, leaves) if has_single(leaves) else graph
+        return self.with_backward(graph, user_forward)
+
+    def with_backward(self, graph: Forward, user_forward: Forward) -> Passes:
+        """Run the backward after a run of the forward, in float64 and in the user's own dtype."""
+        cotangents, g = self._draw_cotangents(graph)
+        value_names = Names([*graph.versions], self.names)
         surroundings = Surroundings(self.backward)
         backward = run_backward(self.backward, self.inputs, user_forward, g, value_names)
-        run = Passes(graph, cotangents, backward, has_float32, user_forward, g)
-        self.runs.append(run)
-        self.surroundings.append(surroundings)
-        return run
+        has_float32 = user_forward is not graph
+        self.runs.append(Passes(graph, cotangents, backward, has_float32, user_forward, g, surroundings))
+        return self.runs[-1]
+
+    def _draw_cotangents(self, graph: Forward) -> tuple[list[Array], Any]:
+        """Return the cotangents of the results as a list, and in the form that the backward takes: an array or a tuple.
+
+        They are random if the backward has a parameter for them and the result is no single number, else all ones.
+        """
+        is_loss = len(graph.outs) == 1 and graph.outs[0].size == 1
+        if not is_loss and takes_cotangent(self.backward, self.inputs, graph):
+            cotangents = [self.rng.uniform(0.5, 1.5, t.shape) * self.rng.choice([-1.0, 1.0], t.shape)
+                          for t in graph.outs]  # fmt: skip
+        else:
+            cotangents = [np.ones(t.shape) for t in graph.outs]
+        return cotangents, (cotangents[0].copy() if len(cotangents) == 1 else tuple(x.copy() for x in cotangents))
 
     def call(self, f: Any, probe: int) -> Any:
         """Call `f` (an edited backward) with the arguments of the backward in the run with number `probe`."""
         run = self.runs[probe]
         args, kwargs = arguments(self.backward, self.inputs, run.user_forward, run.g, {})
-        return self.surroundings[probe].call(f, args, kwargs)
+        with self.in_place(f, probe) as function:
+            return function(*args, **kwargs)
+
+    def in_place(self, f: Any, probe: int) -> AbstractContextManager[Any]:
+        """Put back what the forward of a run left for the backward; the value is `f`, on a copy of its object."""
+        surroundings: Any = self.runs[probe].surroundings
+        return surroundings.in_place(f)  # type: ignore[no-any-return]
 
     def as_written(self, edit: Edit) -> Edit:
         """Return an edit that reads forward values as the backward does: ``cache['h']`` or ``cache.h`` for ``h``."""
@@ -81,22 +101,14 @@ class UserPasses:
 
 def module_numbers(forward: Any) -> dict[str, Any]:
     """Return the arrays and numbers of its module that a forward mentions: masks, targets, a stride."""
-    f = unwrapped(forward)
-    code, space = getattr(f, "__code__", None), module_names(forward) or {}
+    code, space = code_of(forward), module_names(forward) or {}
     mentioned = names_mentioned(code) if code is not None else ()
     return {name: space[name] for name in mentioned if is_number(space.get(name))}
 
 
-def draw_cotangents(backward: Any, graph: Forward, rng: np.random.Generator) -> tuple[list[Array], Any]:
-    """Return the cotangents of the results as a list, and in the form that a backward takes: an array or a tuple.
-
-    They are random if the backward has a parameter for them and the result is no single number, else all ones.
-    """
-    if takes_cotangent(backward, graph) and not (len(graph.outs) == 1 and graph.outs[0].size == 1):
-        cotangents = [rng.uniform(0.5, 1.5, t.shape) * rng.choice([-1.0, 1.0], t.shape) for t in graph.outs]
-    else:
-        cotangents = [np.ones(t.shape) for t in graph.outs]
-    return cotangents, (cotangents[0].copy() if len(cotangents) == 1 else tuple(x.copy() for x in cotangents))
+def has_single(leaves: Sequence[Array]) -> bool:
+    """Tell whether an array is less precise than float64."""
+    return any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
 
 
 def matched(run: Passes, summed: float = 1.0) -> tuple[Tape, dict[Node, Array], list[Match], list[str]]:
@@ -167,10 +179,10 @@ class Probes:
         called = self.called
         run = called.runs[0]
         value_names = Names([*run.graph.versions], called.names)
-        with contextlib.ExitStack() as stack:
+        with ExitStack() as stack:
             if edit is not None and not stack.enter_context(edited(called.backward, edit)):
                 return None
-            backward = stack.enter_context(called.surroundings[0].in_place(called.backward))
+            backward = stack.enter_context(called.in_place(called.backward, 0))
             try:
                 backward_run = run_backward(backward, called.inputs, run.user_forward, run.g, value_names)
             except Exception:  # an edited function may raise anything
@@ -181,15 +193,12 @@ class Probes:
         matches = without(matches, self.parts)
         if [m.gradient.name for m in matches] == [m.gradient.name for m in self.matches]:
             matches = shifted(tape, matches, self.shifts)
-        walked = injected(tape, matches)
-        return {(m.gradient.name, m.gradient.round) for m, state in zip(matches, walked.states, strict=True)
-                if not same_but_ones(state.array.shape, walked.rule_gradients[m.version.node].shape)
-                or not is_close(state.array.reshape(walked.rule_gradients[m.version.node].shape),
-                                walked.rule_gradients[m.version.node])}  # fmt: skip
+        gradients = [matches[k].gradient for k in wrong_steps(injected(tape, matches), matches, CLOSE)]
+        return {(gradient.name, gradient.round) for gradient in gradients}
 
     def is_right_elsewhere(self) -> bool:
         """Tell whether the gradients of all inputs are right at the other inputs too."""
-        for run in self._run():
+        for run in self._runs()[1:]:
             if run is None:
                 return False
             tape, matches, walked = run
@@ -212,7 +221,7 @@ class Probes:
         with self.budget:
             known_gradients: list[list[KnownGradient] | None] = []
             right_gradients: list[Array | None] = []
-            for run in (self.first_run, *self._run()):
+            for run in self._runs():
                 if run is None:
                     known_gradients.append(None)
                     right_gradients.append(None)
@@ -245,9 +254,8 @@ class Probes:
         if state_index < 0:
             return None
         with self.budget:
-            right_gradients = [_right_content(self.matches, self.walked, k, state_index)]
-            right_gradients += [None if run is None else _right_content(*run[1:], k, state_index)
-                                for run in self._run()]  # fmt: skip
+            right_gradients = [None if run is None else _right_content(*run[1:], k, state_index)
+                               for run in self._runs()]  # fmt: skip
             edit = None
             if right_gradients[0] is not None and not is_earlier:
                 name = wrong.label or self.matches[k].gradient.name
@@ -269,12 +277,12 @@ class Probes:
 
     def _same_steps(self, probe: int, values: Mapping[int, Array]) -> set[int]:
         """Return the steps whose gradients in a run are `values`."""
-        run = self.first_run if probe == 0 else self._run()[probe - 1]
+        run = self._runs()[probe]
         return set() if run is None else {j for j, x in values.items() if is_close(x, run[2].states[j].array)}
 
     def _right_steps(self, probe: int, values: Mapping[int, Array]) -> set[int]:
         """Return which steps are right by their own rules in a run, if they have other values."""
-        run = self.first_run if probe == 0 else self._run()[probe - 1]
+        run = self._runs()[probe]
         if run is None:
             return set()
         tape, matches, walked = run
@@ -326,8 +334,8 @@ class Probes:
     def _index(states: Sequence[State], state: State) -> int:
         return next((i for i, s in enumerate(states) if s.time == state.time), -1)
 
-    def _run(self) -> list[tuple[Tape, list[Match], Walked] | None]:
-        """Run both passes at other inputs (the first time only); None for a run with other matches."""
+    def _runs(self) -> list[tuple[Tape, list[Match], Walked] | None]:
+        """Run both passes at other inputs (the first time only); return all runs, None for one with other matches."""
         if self.other_runs is None:
             self.other_runs = []
             called, rng = self.called, self.called.rng
@@ -338,7 +346,7 @@ class Probes:
                 try:
                     tape, _, matches, _ = matched(called.at(moved), self.first_run[0].summed)
                 except Exception:  # user code may raise anything at inputs that it was not written for
-                    del called.runs[count:], called.surroundings[count:]
+                    del called.runs[count:]
                     continue
                 matches = without(matches, self.parts)
                 has_same_names = [m.gradient.name for m in matches] == [m.gradient.name for m in self.matches]
@@ -352,7 +360,7 @@ class Probes:
                     if 0 <= state_index < len(other_match.states):
                         forced[i] = other_match.states[state_index]
                 self.other_runs.append((tape, matches, injected(tape, matches, None, forced)))
-        return self.other_runs
+        return [self.first_run, *self.other_runs]
 
 
 def _parts(value: Any) -> list[Any]:
@@ -363,11 +371,11 @@ def _parts(value: Any) -> list[Any]:
 
 
 def is_close(x: Any, y: Any) -> bool:
-    """Tell whether two arrays have the same shape and, up to 1e-7 of the largest entry, the same values."""
+    """Tell whether two arrays have the same shape and, up to `CLOSE`, the same values."""
     if not is_number(x) or np.shape(x) != np.shape(y):
         return False
     size = float(np.abs(np.asarray(y)).max(initial=0))
-    return bool(np.allclose(np.asarray(raw(x)), y, rtol=1e-7, atol=1e-7 * size))
+    return bool(np.allclose(np.asarray(raw(x)), y, rtol=CLOSE, atol=CLOSE * size))
 
 
 def behind(

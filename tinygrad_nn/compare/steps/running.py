@@ -20,10 +20,10 @@ from ..conventions.reasons import Reason, disconnected, why_disconnected
 from ..edits import RETURNED
 from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.locations import recording_locations
-from .forward_values import Saved, as_arrays, holds_tensors, in_place_of, with_arrays, with_dot
+from .forward_values import Saved, Surroundings, as_arrays, holds_tensors, in_place_of, with_arrays, with_dot
 from .names import Names, names_for_gradient
-from .statements import Statement
-from .tracing import Binding, State, Trace, Value, is_number, labelled_parts, module_names, unwrapped
+from .statements import NOTHING, Statement
+from .tracing import Binding, State, Trace, Value, code_of, is_number, labelled_parts, module_names
 
 Array = np.ndarray[Any, Any]
 WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
@@ -118,7 +118,8 @@ class Passes(NamedTuple):
     """A run of both passes: the forward in float64 (`graph`), the cotangents of its results, the backward (`backward`).
 
     `user_forward` is the forward in the user's own dtype, `g` the cotangent in the form in which the backward takes it,
-    and `has_float32` tells whether any input or gradient is less precise than float64.
+    `has_float32` tells whether any input or gradient is less precise than float64, and `surroundings` what the forward
+    left for the backward, if both can be called again.
     """
 
     graph: Forward
@@ -127,6 +128,7 @@ class Passes(NamedTuple):
     has_float32: bool
     user_forward: Forward
     g: Any
+    surroundings: Surroundings | None = None
 
 
 def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> Forward:
@@ -155,17 +157,14 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
                     trace, value = _traced(f, tensors, args, named)
             except Exception:
                 raise NoGraphError(why_disconnected(error, f)) from error
-    nothing = Statement(0, 0, "")
-    versions: dict[str, list[Version]] = {}
-    for i, t in zip(inputs.float_indices, tensors, strict=True):
-        versions[inputs.labels[i]] = [Version(t.node, t, nothing, "", {""})]  # type: ignore[arg-type]
+    versions = versions_of_inputs(inputs, tensors)
     for b in trace.bindings:
         _record_version(versions, b.label, b.value, b.states[-1].statement, b.function, name_stem(b))
     loss, names, cache = results(value)
     if isinstance(value, dict):
         for label, part in value.items():
             if isinstance(part, Tensor):
-                _record_version(versions, str(label), part, trace.returned or nothing, "", "")
+                _record_version(versions, str(label), part, trace.returned or NOTHING, "", "")
     last = {b.label: b.value for b in trace.bindings}
     last |= {b.label: b.value for b in trace.bindings if b.frame == 1}
     outs = [t for t in loss if t.node is not None]
@@ -181,12 +180,18 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
                    frozenset(trace.codes))  # fmt: skip
 
 
+def versions_of_inputs(inputs: Inputs, tensors: Sequence[Tensor]) -> dict[str, list[Version]]:
+    """Return the first version of each name: the Tensors of the inputs."""
+    return {inputs.labels[i]: [Version(t.node, t, NOTHING, "", {""})]  # type: ignore[arg-type]
+            for i, t in zip(inputs.float_indices, tensors, strict=True)}  # fmt: skip
+
+
 def _traced(f: Any, tensors: Sequence[Tensor], args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Trace, Any]:
     """Run a forward on Tensors and record every name that held one of this run; an object may hold older ones."""
     first = min((t.node.index for t in tensors if t.node is not None), default=0)
     trace = Trace(
         lambda label, value: isinstance(value, Tensor) and (value.node is None or value.node.index >= first),
-        copies=False, replace_argument=_alias_parameter,
+        replace_argument=_alias_parameter,
     )  # fmt: skip
     return trace, trace.run(f, *args, **named)
 
@@ -283,7 +288,7 @@ def run_backward(
             return False
         return not (is_own and label in names.value_names)
 
-    trace = Trace(is_wanted, copies=True)
+    trace = Trace(is_wanted)
     cotangent_ids = {id(x) for x in (g if isinstance(g, tuple) else (g,))}
     stopped = None
     returned = None
@@ -291,8 +296,8 @@ def run_backward(
         with np.errstate(all="ignore"), in_place_of(space, module_arrays):
             returned = trace.run(backward, *args, **kwargs)
     except Exception as error:  # user code may raise anything
-        stopped = Stopped(error, trace.returned or Statement(0, 0, ""))
-        trace.leave_out_unfinished(unwrapped(backward))
+        stopped = Stopped(error, trace.returned or NOTHING)
+        trace.leave_out_unfinished(backward)
     gradients = [*collected(trace.bindings, names, cotangent_ids), *_returned(returned, inputs, trace, names)]
     gradients = [gradient for gradient in gradients if not _is_size(gradient, gradients, forward, returned)]
     if stopped and not gradients:
@@ -350,7 +355,7 @@ class _ArgumentChoice:
         self.inputs = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
         self.parameters = list(inspect.signature(backward).parameters.values())
         self._backward, self._forward, self._cotangent, self._copies = backward, forward, g, copies
-        code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+        code = code_of(backward)
         self._kind = Value if code is not None and "grad" in code.co_names else np.ndarray
 
     def as_arrays(self, value: Any) -> Any:
@@ -396,8 +401,7 @@ class _ArgumentChoice:
 
 def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
     """Tell whether a function reads forward values as attributes or keys, as in ``v.probs``."""
-    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
-    inside = [code] if code is not None else []
+    inside = [code for code in (code_of(backward),) if code is not None]
     for code in inside:  # comprehensions and inner functions as well
         inside += [part for part in code.co_consts if isinstance(part, CodeType)]
     return any({*code.co_names, *code.co_consts} & set(values) for code in inside)
@@ -405,7 +409,7 @@ def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
 
 def _holds(backward: Any, parameter: str, values: Mapping[str, Any]) -> bool:
     """Tell whether forward values are read from a parameter, ``s.probs`` or ``s['probs']``, so that it is no array."""
-    code = getattr(getattr(backward, "__func__", backward), "__code__", None)
+    code = code_of(backward)
     if code is None or not {*code.co_names, *code.co_consts} & set(values):
         return False
     steps = dis.get_instructions(code)
@@ -417,17 +421,11 @@ def _holds(backward: Any, parameter: str, values: Mapping[str, Any]) -> bool:
     )
 
 
-def takes_cotangent(backward: Callable[..., Any], forward: Forward) -> bool:
+def takes_cotangent(backward: Callable[..., Any], inputs: Inputs, forward: Forward) -> bool:
     """Tell whether a backward has a parameter for the gradient of the result."""
-    last = {t.node for t in forward.outs}
-    for p in inspect.signature(backward).parameters:
-        if p in forward.values or (p in forward.others and (p not in WHOLE or forward.cache is None)):
-            continue
-        if p in WHOLE and _reads(backward, forward.values):
-            continue
-        if p in COTANGENTS or any(getattr(forward.values.get(s), "node", None) in last for s in names_for_gradient(p)):
-            return True
-    return False
+    g = object()
+    args, kwargs = arguments(backward, inputs, forward, g, {})
+    return any(value is g for value in (*args, *kwargs.values()))
 
 
 def collected(bindings: Sequence[Binding], names: Names, cotangent_ids: set[int]) -> list[UserGradient]:
@@ -470,7 +468,7 @@ def collected(bindings: Sequence[Binding], names: Names, cotangent_ids: set[int]
 
 def _returned(value: Any, inputs: Inputs, trace: Trace, names: Names) -> list[UserGradient]:
     """Return the gradients among the results of a backward that no name of the backward held."""
-    statement = trace.returned or Statement(0, 0, "")
+    statement = trace.returned or NOTHING
     named = {b.label: b for b in trace.bindings}
     floats = list(dict.fromkeys(inputs.owner[i] for i in inputs.float_indices))
     labelled: list[tuple[str, str, Any, str]] = []

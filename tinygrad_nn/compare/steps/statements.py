@@ -28,6 +28,9 @@ class Statement(NamedTuple):
     file: str = ""
 
 
+NOTHING = Statement(0, 0, "")  # in place of the statement of what no line computed
+
+
 class Statements:
     """The statements of source files, each of which is read once when it is first needed."""
 
@@ -86,29 +89,35 @@ def names_written_after(source: str, line: int, last: int) -> set[str]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.stmt) or not first <= node.lineno <= last:
             continue
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if hasattr(node, "target") else []
-        for part in (inner for t in targets for inner in (t.elts if isinstance(t, (ast.Tuple, ast.List)) else [t])):
-            container = part
-            while isinstance(container, ast.Subscript):
-                container = container.value
-            if node.lineno >= line or isinstance(node, ast.AugAssign) or container is not part:
-                names |= set(_target_labels(container))
+        for part in targets(node):
+            if node.lineno >= line or isinstance(node, ast.AugAssign) or isinstance(part, ast.Subscript):
+                names |= set(target_labels(part))
     return names
 
 
 def _added(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, ast.AugAssign) and isinstance(node.op, (ast.Add, ast.Sub)):
-        target: Any = node.target
-        while isinstance(target, ast.Subscript):
-            target = target.value
-        yield from _target_labels(target)
+        yield from target_labels(node.target)
     if isinstance(node, ast.Assign):
         terms = set(_terms(node.value))
-        yield from (name for t in node.targets for name in _target_labels(t) if name in terms)
+        yield from (name for t in node.targets for name in _labels(t) if name in terms)
 
 
-def _target_labels(node: ast.expr) -> Iterator[str]:
-    """Yield the label of a target: ``a`` for ``a`` and for ``self.a``, ``x.grad`` for ``x.grad``."""
+def targets(node: Any) -> Iterator[ast.expr]:
+    """Yield what a statement binds or writes into, the parts of a tuple one by one; nothing if it does neither."""
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target] if hasattr(node, "target") else []:
+        yield from target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def target_labels(node: ast.expr) -> Iterator[str]:
+    """Yield the label of a target, or of the container that it is a part of."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    yield from _labels(node)
+
+
+def _labels(node: ast.expr) -> Iterator[str]:
+    """Yield the label of a name or attribute: ``a`` for ``a`` and for ``self.a``, ``x.grad`` for ``x.grad``."""
     if isinstance(node, ast.Name):
         yield node.id
     elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -119,14 +128,13 @@ def _terms(node: ast.expr) -> Iterator[str]:
     """Yield the labels that are terms of a sum by themselves, as ``dx`` in ``dx + dy * w``."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
         for part in (node.left, node.right):
-            yield from _target_labels(part)
+            yield from _labels(part)
             yield from _terms(part)
 
 
 def _writes(node: ast.stmt) -> bool:
     if isinstance(node, ast.AugAssign) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         return True
-    targets = node.targets if isinstance(node, ast.Assign) else []
-    stored = any(isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store) for t in targets
+    stored = any(isinstance(part, ast.Subscript) and isinstance(part.ctx, ast.Store) for t in targets(node)
                  for part in ast.walk(t))  # fmt: skip
     return stored or any(isinstance(part, ast.keyword) and part.arg == "out" for part in ast.walk(node))

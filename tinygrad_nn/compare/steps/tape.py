@@ -11,7 +11,7 @@ from ...backward import ancestors
 from ...graph.walk import as_argument, conjugate
 from ...node import Node
 from ..guards import without_guards
-from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, rerun_operation, results_at_overflow
+from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, results_at_overflow
 
 Array = np.ndarray[Any, Any]
 Replace = Callable[[Node, Array, bool], Array | None]  # (node, gradient, marked) -> what to pass on; None: that one
@@ -89,21 +89,10 @@ class Tape:
 
     def results_of(self, node: Node) -> Callable[[Any], list[Any]]:
         """Return a function that takes another value of a node and returns the results that follow from it."""
-        reached = {node}
-        reruns: list[tuple[Node, list[Any], list[tuple[int, Node]]]] = []
-        for user in reversed(self.operations):
-            moving = [(k, parent) for k, parent in enumerate(parents_of(user)) if parent in reached]
-            if moving:
-                reached.add(user)
-                reruns.append((user, list(args_of(user)), moving))
 
         def results(value: Any) -> list[Any]:
-            new: dict[Node, Any] = {node: value}
-            for user, args, moving in reruns:
-                for k, parent in moving:
-                    args[k] = new[parent]
-                new[user] = rerun_operation(user, args)[0]
-            return [new.get(out, out.out) for out, _ in self.outs]
+            twins = rerun_nodes(self.operations, {node: copy_node(node, out=value)})
+            return [twins.get(out, out).out for out, _ in self.outs]
 
         return results
 

@@ -89,13 +89,15 @@ IsWanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to
 class Trace:
     """All bindings in a call, and in the functions of the same module that it calls, in the order of time."""
 
-    def __init__(self, is_wanted: IsWanted, copies: bool, replace_argument: Callable[[Any], Any] | None = None) -> None:
+    def __init__(self, is_wanted: IsWanted, replace_argument: Callable[[Any], Any] | None = None) -> None:
         """`is_wanted` chooses the bindings to record.
 
-        `copies` says whether to record each change of an array, since it may be written into. `replace_argument` is
-        applied to each argument of the inner functions, so that a parameter can have a value of its own.
+        In a run on Tensors, `replace_argument` is applied to each argument of the inner functions, so that a parameter
+        can have a value of its own. In a run on arrays each change of an array is recorded, since it may be written
+        into.
         """
-        self.is_wanted, self.copies, self.replace_argument = is_wanted, copies, replace_argument
+        self.is_wanted, self.replace_argument = is_wanted, replace_argument
+        self.copies = replace_argument is None
         self.statements, self.time, self.line_event = Statements(), 0, (0, 0)
         self.bindings: list[Binding] = []
         self.returned: Statement | None = None
@@ -157,12 +159,11 @@ class Trace:
 
     def leave_out_unfinished(self, f: Any) -> None:
         """Forget the values of a function that stopped to which statements that did not run would have added."""
-        last_statement = self.returned
-        code = getattr(f, "__code__", None)
+        last_statement, code = self.returned, code_of(f)
         if last_statement is None or code is None:
             return
         last = max(at for _, _, at in code.co_lines() if at is not None)
-        source = "".join(linecache.getlines(last_statement.file, f.__globals__))
+        source = "".join(linecache.getlines(last_statement.file, module_names(f)))
         written = names_written_after(source, last_statement.line, last)
         self.bindings = [b for b in self.bindings if b.frame != 1 or b.label.partition("[")[0] not in written]
 
@@ -288,6 +289,11 @@ def is_number(value: Any) -> bool:
 def module_names(f: Any) -> Any:
     """Return the `__globals__` of a function; functions of the same module share it."""
     return getattr(unwrapped(f), "__globals__", None)
+
+
+def code_of(f: Any) -> CodeType | None:
+    """Return the code of a function of the user, None for one that is not written in Python."""
+    return getattr(unwrapped(f), "__code__", None)
 
 
 def is_own(frame: Any, space: Any) -> bool:

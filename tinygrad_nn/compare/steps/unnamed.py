@@ -12,10 +12,10 @@ import numpy as np
 
 from ...node import Node
 from ..paths import parents_of
-from .matching import Match, is_within_bound
+from .matching import Match
 from .running import Version
 from .tape import Tape
-from .walk import injected
+from .walk import injected, wrong_steps
 
 DEEP = 3  # most operations between the value of the name and the one without
 
@@ -27,16 +27,17 @@ def unnamed_values(tape: Tape, versions: Mapping[str, Sequence[Version]], matche
     """
     named = {v.node for bound_versions in versions.values() for v in bound_versions}
     chosen: dict[int, int] = {}
-    wrong_steps = _wrong_steps(tape, matches)
+    wrong = wrong_steps(injected(tape, matches), matches)
     index = {node: k for k, node in enumerate(tape.operations)}
     for k, m in enumerate(matches):
-        if len(wrong_steps) < 2 or k not in wrong_steps or m.version.node.primitive is None or _is_doubled(matches, k):
+        if len(wrong) < 2 or k not in wrong or m.version.node.primitive is None or _is_doubled(matches, k):
             continue
         for node in _around(tape, m.version.node, named):
             trial = {**chosen, k: index[node]}
-            trial_steps = _wrong_steps(tape, shifted(tape, matches, trial))
-            if len(trial_steps) < len(wrong_steps) - (k in trial_steps):  # right itself, or makes two others right
-                chosen, wrong_steps = trial, trial_steps
+            trial_matches = shifted(tape, matches, trial)
+            trial_wrong = wrong_steps(injected(tape, trial_matches), trial_matches)
+            if len(trial_wrong) < len(wrong) - (k in trial_wrong):  # right itself, or makes two others right
+                chosen, wrong = trial, trial_wrong
     return chosen
 
 
@@ -61,15 +62,3 @@ def _is_doubled(matches: Sequence[Match], k: int) -> bool:
     """Tell whether another gradient holds the same array, as the parameter of a function does."""
     array = matches[k].states[-1].array
     return any(j != k and np.array_equal(m.states[-1].array, array) for j, m in enumerate(matches))
-
-
-def _wrong_steps(tape: Tape, matches: Sequence[Match]) -> set[int]:
-    """Return the numbers of the gradients that are wrong by their own rules."""
-    walked = injected(tape, matches)
-    wrong_steps = set()
-    for k, (m, state) in enumerate(zip(matches, walked.states, strict=True)):
-        rule_gradient = walked.rule_gradients[m.version.node]
-        bound = 1e-9 * (np.abs(rule_gradient) + np.abs(rule_gradient).max(initial=0))
-        if not is_within_bound(state.array, rule_gradient, bound):
-            wrong_steps.add(k)
-    return wrong_steps

@@ -12,8 +12,7 @@ from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS, Run, Sides
 from ..paths import Traced
 from ..rows import ROUNDINGS
-from .explain import same_but_ones
-from .matching import Match, candidate_states, choose_state, is_within_bound
+from .matching import Match, candidate_states, choose_state, is_within_bound, same_but_ones
 from .tape import LOST, Tape
 from .tracing import State
 
@@ -22,6 +21,7 @@ Array = np.ndarray[Any, Any]
 SINGLE, EPS = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
 AROUND = 3  # nearby points at which each gradient is computed again, to measure rounding
 FEW = 4  # most undecided gradients for which other states are tried
+EXACT = 1e-9  # of the largest entry: the bound of a gradient for which no rounding was measured
 
 
 class Walked(NamedTuple):
@@ -57,7 +57,7 @@ def injected(
         if mark:
             marked.add(node)
         for k in matches_of[node]:
-            bound = 1e-9 * (np.abs(expected) + np.abs(expected).max(initial=0)) if bounds is None else bounds[k]
+            bound = _relative_bound(expected) if bounds is None else bounds[k]
             candidates = candidate_states(matches[k].states)
             states[k], right = choose_state(candidates, expected, bound)
             if len(candidates) > 1 and not (right and states[k] is candidates[-1]):
@@ -79,7 +79,7 @@ def gradient_decisions(tape: Tape, matches: Sequence[Match], bounds: Sequence[Ar
     first = injected(tape, matches, bounds)
 
     def wrong_count(walked: Walked) -> int:
-        return count_wrong(walked, matches, bounds)
+        return len(wrong_steps(walked, matches, bounds))
 
     best, fewest = first, wrong_count(first)
     if not fewest:
@@ -100,14 +100,16 @@ def gradient_decisions(tape: Tape, matches: Sequence[Match], bounds: Sequence[Ar
     return best
 
 
-def count_wrong(walked: Walked, matches: Sequence[Match], bounds: Sequence[Array]) -> int:
-    """Return how many gradients are wrong by their own rules."""
-    return sum(not is_right(walked, matches, bounds, k) for k in range(len(matches)))
+def wrong_steps(walked: Walked, matches: Sequence[Match], bounds: Sequence[Array] | float = EXACT) -> set[int]:
+    """Return the numbers of the gradients that are wrong by their own rules; a single bound is a relative one."""
+    expected = [walked.rule_gradients[m.version.node] for m in matches]
+    allowed = [_relative_bound(e, bounds) for e in expected] if isinstance(bounds, float) else bounds
+    return {k for k, state in enumerate(walked.states) if not is_within_bound(state.array, expected[k], allowed[k])}
 
 
-def is_right(walked: Walked, matches: Sequence[Match], bounds: Sequence[Array], k: int) -> bool:
-    """Tell whether gradient `k` is right by its own rule."""
-    return is_within_bound(walked.states[k].array, walked.rule_gradients[matches[k].version.node], bounds[k])
+def _relative_bound(expected: Array, relative: float = EXACT) -> Array:
+    bound: Array = relative * (np.abs(expected) + np.abs(expected).max(initial=0))
+    return bound
 
 
 def as_floats(array: Array) -> Array:
