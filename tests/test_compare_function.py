@@ -413,3 +413,61 @@ def test_the_upstream_gradient_that_a_loop_passed_on_belongs_to_the_input_that_i
 def test_an_input_with_the_name_of_a_cotangent_is_explained() -> None:
     with pytest.raises(TypeError, match="g is an input here: name the cotangent dout"):
         compare_gradients(lambda x, g: x * g, (np.ones(2), np.ones(2)), manual=lambda x, w, g: (w * g, x * g))
+
+
+def test_mistakes_that_only_large_inputs_show_are_no_effect_of_a_guard() -> None:
+    rng = np.random.default_rng(0)
+    x, w, y = rng.normal(size=(5, 3)) * 20, rng.normal(size=(3, 4)), np.eye(4)[[0, 1, 2, 3, 0]]
+
+    def softmax(z: Any) -> Any:
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    def f(x: Any, w: Any) -> Any:
+        return -np.sum(y * np.log(softmax(np.minimum(np.maximum(x, 0), 15.0) @ w) + 1e-8))
+
+    def backward(x: Any, w: Any) -> Any:
+        h = np.minimum(np.maximum(x, 0), 15.0)
+        dz = softmax(h @ w) - y
+        return (dz @ w.T) * (x > 0), h.T @ dz  # without (x < 15)
+
+    assert not compare_gradients(f, (x, w), manual=backward).ok
+
+
+def test_one_entry_that_is_rounded_excuses_no_other() -> None:
+    sizes, x = np.array([1e18, 1, 1, 1]), np.array([30, 0.5, 0.2, 0.1])
+    for factors in (np.ones(4), np.array([1, 1.5, 1, 1])):
+
+        def backward(x: Any, factors: Any = factors) -> Any:
+            a = naive_sigmoid(x)
+            return sizes * a * (1 - a) * factors
+
+        report = compare_gradients(lambda x: np.sum(sizes * naive_sigmoid(x)), (x,), manual=backward)
+        assert report.ok == (factors.max() == 1), str(report)
+
+
+@pytest.mark.parametrize("z", [20.0, 40.0, 100.0])
+def test_the_upper_limit_of_a_probability_is_a_guard(z: float) -> None:
+    x, w, y = np.array([[z, 1.0], [3.0, -2.0]]), np.array([1.0, 0.5]), np.array([0.0, 1.0])
+
+    def f(x: Any, w: Any) -> Any:
+        a = np.clip(naive_sigmoid(x @ w), 1e-8, 1 - 1e-8)
+        return -np.sum(y * np.log(a) + (1 - y) * np.log(1 - a))
+
+    def backward(x: Any, w: Any) -> Any:
+        d = naive_sigmoid(x @ w) - y
+        return d[:, None] * w, x.T @ d
+
+    assert compare_gradients(f, (x, w), manual=backward).kinds == ("convention",)
+
+
+def test_a_constant_under_a_root_is_part_of_the_function() -> None:
+    r = np.array([1e-4, 2e-4, 1.0])
+    assert not compare_gradients(lambda r: np.sum(1 / np.sqrt(r**2 + 1e-7)), (r,), manual=lambda r: -1 / r**2).ok
+
+
+def test_numbers_that_overflow_in_a_graph_are_compared() -> None:
+    f = lambda w: 1 / (1 + np.exp(np.sum(w)) ** 2) + np.sum(w**2)
+    report = compare_gradients(f, (np.array([400.0, 400.0]),), manual=lambda w: 2 * w)
+    assert report.ok
+    assert "Numerical only" not in str(report)

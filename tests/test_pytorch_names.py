@@ -564,3 +564,20 @@ def test_namespaces_can_be_imported_from(line: str):
 def test_an_import_line_of_an_unknown_name_says_from_where():
     with pytest.raises(ImportError, match=r"cannot import name 'jacrew' from 'torch\.func'"):
         exec("from tinygrad_nn.pytorch.func import jacrew", {})
+
+
+def test_distributions_keep_shapes_and_dtypes_and_probabilities_of_0() -> None:
+    single = np.ones(3, np.float32)
+    assert distributions.Normal(single, single).sample((2,)).dtype == np.float32
+    vectors = distributions.MultivariateNormal(np.zeros((3, 2)), np.eye(2))
+    assert vectors.entropy().shape == (3,)
+    masked = distributions.Categorical(logits=np.array([0.0, -np.inf]))
+    assert masked.entropy().item() == 0
+    sure, even = (distributions.Categorical(probs=np.array(p)) for p in ([0.0, 1.0], [1, 1]))
+    assert distributions.kl_divergence(even, sure).item() == np.inf
+    assert abs(distributions.kl_divergence(sure, even).item() - np.log(2)) < 1e-12
+    assert abs(distributions.Categorical(probs=np.array([1, 1, 2])).log_prob(2).item() - np.log(0.5)) < 1e-12
+    assert torch.tensor([torch.Tensor(np.float32(1)), torch.Tensor(np.array([2], np.float32))]).dtype == np.float32
+    for wrong in ("a", 2.5, 0):
+        with pytest.raises((TypeError, ValueError), match="upscale_factor"):
+            torch.nn.PixelShuffle(wrong)

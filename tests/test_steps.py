@@ -525,6 +525,27 @@ def test_lines_that_make_up_for_each_other_are_no_mistake() -> None:
     assert (report.ok, report.kinds) == (True, ("convention",))
 
 
+def test_an_input_whose_gradient_is_not_known_is_not_taken_for_right() -> None:
+    def forward(x: Any, W1: Any, W2: Any) -> Any:
+        z1 = x @ W1
+        a1 = np.tanh(z1)
+        z2 = a1 @ W2
+        loss = np.sum((z2 - 1.0) ** 2) / 2
+        return loss, (a1, z2)
+
+    def backward(x: Any, W1: Any, W2: Any, cache: Any) -> Any:
+        a1, z2 = cache
+        dz2 = 7 * (z2 - 1.0)
+        dW2 = a1.T @ dz2 / 7  # a later line makes up for it in this gradient only
+        dz1 = (dz2 @ W2.T) * (1 - a1**2)
+        return x.T @ dz1, dW2
+
+    rng = np.random.default_rng(0)
+    report = compare_steps(forward, backward, tuple(rng.normal(size=shape) for shape in ((5, 3), (3, 4), (4, 2))))
+    assert not report.ok
+    assert report.kinds == ("scale",)
+
+
 def test_the_example_names_both_lines(capsys: pytest.CaptureFixture[str]) -> None:
     report = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "compare_steps.py"))["report"]
     assert "WRONG" in capsys.readouterr().out

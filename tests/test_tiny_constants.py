@@ -264,7 +264,7 @@ GUARDED: dict[str, Any] = {
     "subtracted": lambda p: np.log(-(-p - 1e-12)),
     "a limit": lambda p: np.log(np.clip(p, 1e-12, 1 - 1e-12)),
     "the largest of two": lambda p: np.log(np.maximum(1e-12, p)),
-    "in a fraction": lambda p: np.log((p + 1e-12) / 1.0),
+    "in a fraction": lambda p: -np.log(1.0 / (p + 1e-12)),
 }
 
 

@@ -20,9 +20,11 @@ from .tiny_constants import TINY
 Array = np.ndarray[Any, Any]
 
 GUARDS = frozenset({"add", "subtract", "maximum", "minimum", "clip"})
+LOGARITHMS = frozenset({"log", "log2", "log10", "reciprocal"})
+PASSED_ON = GUARDS | {"alias", "negative", "getitem", "where"}
 FACTORS = (0.25, 0.0625, 0.015625)  # of inputs that are tried if values are below their guards
 KNOWN, KNOWN_EPS = 1e-6, 1e4  # of the largest entry, and epsilons of it: a larger bound would hide mistakes
-LEAST = np.finfo(np.longdouble).tiny
+LEAST = float(np.finfo(np.float64).tiny)
 
 
 def trace_without_guards(graph: Traced) -> Traced | None:
@@ -34,45 +36,56 @@ def trace_without_guards(graph: Traced) -> Traced | None:
 
 
 def without_guards(operations: Sequence[Node], inputs: Sequence[Node]) -> dict[Node, Node]:
-    """Run a graph again in longdouble with the least normal number in place of each constant up to 1e-6.
+    """Run a graph again with the least normal number in place of each constant up to 1e-6.
 
-    Longdouble has tinier numbers: a probability of exp(-1000) is no longer 0.
+    Unlike 0, it keeps 0/0 from becoming NaN.
 
     Args:
         operations: the operations of the graph, from the results to the inputs.
         inputs: its inputs.
 
     Returns:
-        A dict from the old nodes to the new ones; empty if there is no such constant, if one is used in another way
-        than to be added to a value or to limit it, such as the factor of a penalty, or if an operation takes no
-        longdouble.
+        A dict from the old nodes to the new ones; empty if `largest_guard` is 0.
     """
     if not largest_guard(operations):
         return {}
-    wide = {node: copy_node(node, out=node.out.astype(np.result_type(node.out, np.longdouble))) for node in inputs}
-    try:
-        return rerun_nodes(operations, wide, _without_guard)
-    except Exception:  # an operation may take no longdouble
-        return {}
+    return rerun_nodes(operations, {x: copy_node(x) for x in inputs}, _without_guard)
 
 
 def largest_guard(operations: Sequence[Node]) -> float:
-    """Return the largest constant up to 1e-6 that is added to a value or limits it; 0 if there are others, or none."""
+    """Return the largest constant up to 1e-6 that keeps a logarithm from log(0) or a denominator from 0.
+
+    It is 0 if there is none, or if another constant up to 1e-6 has another use: a factor, or a part of the function as
+    in sqrt(r^2 + c).
+    """
     largest = 0.0
     for node in operations:
         guards = [arg for p, arg in zip(parents_of(node), args_of(node), strict=True) if p is None and _is_guard(arg)]
-        if guards and name_of(node) not in GUARDS:
+        if guards and not (name_of(node) in GUARDS and _is_protective(node, operations)):
             return 0.0
         largest = max([largest, *(float(min(arg, 1 - arg)) for arg in guards)])
     return largest
 
 
-def is_below_guard(operations: Sequence[Node]) -> bool:
-    """Tell whether any value is smaller than the constant that is added to it or limits it."""
+def _is_protective(node: Node, operations: Sequence[Node]) -> bool:
+    """Tell whether a value is used in logarithms and denominators only."""
+    users = [user for user in operations if any(parent is node for parent in parents_of(user))]
+    return bool(users) and all(
+        name_of(user) in LOGARITHMS
+        or (name_of(user) == "divide" and parents_of(user)[0] is not node)
+        or (name_of(user) in PASSED_ON and _is_protective(user, operations))
+        for user in users
+    )
+
+
+def is_beyond_guard(operations: Sequence[Node]) -> bool:
+    """Tell whether a value that a guard protects has lost its digits: it is 0, or 1 - a for an a near 1, or 1."""
     for node in operations:
-        for guard in (float(arg) for arg in args_of(node) if _is_guard(arg) and arg <= TINY):
-            if any(np.any(np.abs(arg) < guard) for arg in args_of(node) if np.ndim(arg)):
-                return True
+        for guard in map(float, filter(_is_guard, args_of(node))):
+            for parent, x in zip(parents_of(node), args_of(node), strict=True):
+                is_lost = x == 0 if parent is None or name_of(parent) != "subtract" else np.abs(x) < guard
+                if np.ndim(x) and np.any(is_lost if guard <= TINY else x > guard):
+                    return True
     return False
 
 
@@ -120,4 +133,4 @@ def _is_guard(arg: Any) -> bool:
 def _without_guard(arg: Any) -> Any:
     if not _is_guard(arg):
         return arg
-    return LEAST if arg <= TINY else np.longdouble(1.0)
+    return LEAST if arg <= TINY else 1.0

@@ -104,7 +104,8 @@ def results_at_overflow(node: Node, g: Array) -> Slots:
         return slots
     values = [node.out, *(arg for arg in args_of(node) if np.ndim(arg) == 0 or np.shape(arg) == np.shape(g))]
     overflowed = np.any([np.broadcast_to(~np.isfinite(value), g.shape) for value in values], axis=0)
-    return [np.where(np.isnan(r) & overflowed & (g == 0), 0, r) if np.shape(r) == g.shape else r for r in slots]
+    return [np.where(np.isnan(r) & overflowed & (g == 0), 0, r) if r is not None and np.shape(r) == g.shape else r
+            for r in slots]  # fmt: skip
 
 
 def overflow_place(graph: Traced) -> int | None:

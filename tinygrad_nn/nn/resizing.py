@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.convolution import per_axis
 from . import functional as F
 from .keywords import pytorch_names
 from .linear import as_array
@@ -106,7 +107,8 @@ class PixelShuffle(Module):
         upscale_factor: how many times longer the two spatial axes become, r.
 
     Raises:
-        ValueError: (from a call) the number of channels is no multiple of r².
+        ValueError: `upscale_factor` is no whole number above 0; (from a call) the number of channels is no multiple of
+            r².
 
     Example:
         >>> PixelShuffle(2)(np.arange(4.0).reshape(1, 4, 1, 1)).tolist()
@@ -114,7 +116,7 @@ class PixelShuffle(Module):
     """
 
     def __init__(self, upscale_factor: int) -> None:
-        self.upscale_factor = upscale_factor
+        (self.upscale_factor,) = per_axis("PixelShuffle", "upscale_factor", upscale_factor, 1, 1)
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, c, h r, w r)``."""

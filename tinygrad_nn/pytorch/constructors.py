@@ -114,7 +114,7 @@ def _without_tensors(data: Any) -> Any:
     """Return nested lists without Tensors; in PyTorch, a Tensor of one entry in a list is a number, of any shape."""
     if not isinstance(data, (list, tuple)):
         return raw(data)
-    return [x.data.item() if isinstance(x, Tensor) and x.data.size == 1 else _without_tensors(x) for x in data]
+    return [x.data.reshape(())[()] if isinstance(x, Tensor) and x.data.size == 1 else _without_tensors(x) for x in data]
 
 
 def _shape_constructor(make: Callable[..., Any], name: str) -> Callable[..., Tensor]:

@@ -22,6 +22,9 @@ class Normal:
 
     .. math:: p(x) = e^{-(x - \mu)^2 / 2 \sigma^2} / \sqrt{2 \pi} \sigma
 
+    Args:
+        loc, scale: numbers or arrays whose shapes broadcast.
+
     Example:
         >>> f"{Normal(0.0, 2.0).log_prob(1.0).item():.4f}"
         '-1.7371'
@@ -36,7 +39,7 @@ class Normal:
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         """Return samples of shape ``(*sample_shape, *loc.shape)``, with gradients to loc and scale."""
-        return self.loc + self.scale * randn(*sample_shape, *self.loc.shape)
+        return self.loc + self.scale * randn(*sample_shape, *self.loc.shape, dtype=self.loc.dtype)
 
     def sample(self, sample_shape: Any = ()) -> Any:
         """Return samples without a graph."""
@@ -57,6 +60,13 @@ class MultivariateNormal:
 
     .. math:: p(x) = e^{-\|L^{-1}(x - \mu)\|^2 / 2} / (2 \pi)^{d/2} |L|, \quad \Sigma = L L^T
 
+    Args:
+        loc: means of shape ``(..., d)``.
+        covariance_matrix, scale_tril: one of the two, of shape ``(..., d, d)``.
+
+    Raises:
+        ValueError: both are given, or none.
+
     Example:
         >>> f"{MultivariateNormal(np.zeros(2), np.eye(2)).log_prob(np.ones(2)).item():.4f}"
         '-2.8379'
@@ -72,7 +82,7 @@ class MultivariateNormal:
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         """Return samples of shape ``(*sample_shape, *loc.shape)``, with gradients to the parameters."""
-        return self.loc + (self.scale_tril @ randn(*sample_shape, *self.loc.shape, 1))[..., 0]
+        return self.loc + (self.scale_tril @ randn(*sample_shape, *self.loc.shape, 1, dtype=self.loc.dtype))[..., 0]
 
     sample = Normal.sample
 
@@ -83,14 +93,21 @@ class MultivariateNormal:
 
     def entropy(self) -> Any:
         """Return the entropy, in nats."""
-        return self._log_volume() + (1 + _LOG_2_PI) * self.loc.shape[-1] / 2
+        entropy = self._log_volume() + (1 + _LOG_2_PI) * self.loc.shape[-1] / 2
+        return np.broadcast_to(entropy, self.loc.shape[:-1])
 
     def _log_volume(self) -> Any:
         return np.log(np.diagonal(self.scale_tril, axis1=-2, axis2=-1)).sum(axis=-1)
 
 
 class Categorical:
-    """Whole numbers below the length of the last axis, by their probabilities or the logarithms of these.
+    """The numbers of classes, 0, 1, ..., drawn with probabilities ``probs``, or with the softmax of ``logits``.
+
+    Args:
+        probs, logits: one of the two, of shape ``(..., classes)``; probabilities are divided by their sum.
+
+    Raises:
+        ValueError: both are given, or none.
 
     Example:
         >>> f"{Categorical(probs=np.array([0.2, 0.8])).log_prob(1).item():.4f}"
@@ -106,7 +123,7 @@ class Categorical:
         else:
             p = constant(probs)
             self.probs = p / p.sum(axis=-1, keepdims=True)
-            tiny = np.finfo(p.dtype).eps  # as in PyTorch, a probability of 0 has no infinite logarithm
+            tiny = np.finfo(self.probs.dtype).eps  # as in PyTorch, a probability of 0 has no infinite logarithm
             self.logits = np.log(np.clip(self.probs, tiny, 1 - tiny))
 
     def sample(self, sample_shape: Any = ()) -> Any:
@@ -124,7 +141,8 @@ class Categorical:
 
     def entropy(self) -> Any:
         """Return the entropy, in nats."""
-        return -(self.probs * self.logits).sum(axis=-1)
+        least = np.finfo(self.logits.dtype).min  # so that a probability of 0 adds 0, not 0 times infinity
+        return -(self.probs * np.clip(self.logits, least, None)).sum(axis=-1)
 
 
 def kl_divergence(p: Any, q: Any) -> Any:
@@ -140,7 +158,8 @@ def kl_divergence(p: Any, q: Any) -> Any:
         '0.4431'
     """
     if isinstance(p, Categorical) and isinstance(q, Categorical):
-        return (p.probs * (p.logits - q.logits)).sum(axis=-1)
+        terms = np.where(q.probs == 0, np.inf, p.probs * (p.logits - q.logits))
+        return np.where(p.probs == 0, 0.0, terms).sum(axis=-1)
     if isinstance(p, Normal) and isinstance(q, Normal):
         ratio = (p.scale / q.scale) ** 2
         return (ratio + ((p.loc - q.loc) / q.scale) ** 2 - 1 - np.log(ratio)) / 2

@@ -22,7 +22,7 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
-from ..guards import are_known, is_below_guard, largest_guard, smaller_inputs, trace_without_guards
+from ..guards import are_known, is_beyond_guard, largest_guard, smaller_inputs, trace_without_guards
 from ..numerical.full_gradients import differentiate_inputs
 from ..numerical.precision import WIDE, measured_rounding, shaken_rounding
 from ..numerical.sides import Run, Sides
@@ -173,6 +173,11 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
     probes = _compute_probes(comparison) if code.backward is None or callable(code.backward) else []
     tiny = tiny_constant(code.source, code.backward)
     is_wrong = any(mask.any() for mask in wrong_masks)
+    # each is asked only if the one before does not explain the difference, since each runs the function again
+    guard = _guard_in_the_way(comparison, graph) if is_wrong else (0.0, 1.0)
+    is_open = is_wrong and not guard[0]
+    right_in = _wider_dtype_in_which_it_is_right(comparison, graph, rounding) if is_open else ""
+    is_open = is_open and not right_in and bool(tiny)
     data = GradientData(
         code.inputs,
         comparison.user_gradients,
@@ -184,9 +189,9 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         probes,
         trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
         tiny=tiny,
-        right_in=_wider_dtype_in_which_it_is_right(comparison, graph, rounding) if is_wrong else "",
-        guard=_guard_in_the_way(comparison, graph) if is_wrong else (0.0, 1.0),
-        tiny_is_cause=is_wrong and bool(tiny) and _is_right_with_smaller_constants(comparison, graph.grads),
+        right_in=right_in,
+        guard=guard,
+        tiny_is_cause=is_open and _is_right_with_smaller_constants(comparison, graph.grads),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
@@ -252,8 +257,9 @@ def _wider_dtype_in_which_it_is_right(comparison: ComparisonInput, graph: Run, r
             again = comparison._replace(input_arrays=inputs, user_gradients=user_gradients, rng=rng)
             bounds = _sides_and_rounding(again, graph)[1]
         else:  # 1 - r for an r near 1 loses digits in longdouble too, but SMALLER times less
-            bounds = [np.maximum(bound, np.abs(m - g).max(initial=0.0) / SMALLER)
-                      for bound, m, g in zip(rounding, first, graph.grads, strict=True)]  # fmt: skip
+            errors = [np.abs(m - g) for m, g in zip(first, graph.grads, strict=True)]
+            bounds = [np.maximum(bound, np.maximum(e / SMALLER, e.max(initial=0.0) / SMALLER**2))
+                      for bound, e in zip(rounding, errors, strict=True)]  # fmt: skip
         return wider if _are_within(user_gradients, graph.grads, bounds) else ""
     return ""
 
@@ -272,16 +278,16 @@ def _guard_in_the_way(comparison: ComparisonInput, graph: Run) -> tuple[float, f
     guard, code = largest_guard(graph.trace.operations), comparison.code
     if not guard:
         return 0.0, 1.0
-    if _is_right_without_guards(comparison, comparison.float64_inputs, comparison.user_gradients):
-        return guard, 1.0
-    if is_below_guard(graph.trace.operations):
-        for factor, inputs in smaller_inputs(comparison.input_arrays):
-            try:
+    try:
+        if _is_right_without_guards(comparison, comparison.float64_inputs, comparison.user_gradients):
+            return guard, 1.0
+        if is_beyond_guard(graph.trace.operations):
+            for factor, inputs in smaller_inputs(comparison.input_arrays):
                 user_gradients = code.gradients(inputs, comparison.g)
-            except Exception:  # user code may raise anything for inputs that it was not made for
-                return 0.0, 1.0
-            if _is_right_without_guards(comparison, [to_double(x) for x in inputs], user_gradients):
-                return guard, factor
+                if _is_right_without_guards(comparison, [to_double(x) for x in inputs], user_gradients):
+                    return guard, factor
+    except Exception:  # user code may raise anything for inputs that it was not made for
+        return 0.0, 1.0
     return 0.0, 1.0
 
 

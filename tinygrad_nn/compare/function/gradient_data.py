@@ -25,8 +25,8 @@ class GradientData(NamedTuple):
     `wrong_masks` masks the wrong entries of the user's gradients, `float64_inputs` holds the inputs in float64,
     `probes` the same at other inputs; `trace_at` traces the function at given inputs; `tiny` is the largest constant
     such as 1e-8 in the source, and `tiny_is_cause` says that all gradients are right with smaller ones;
-    `right_in` is the wider dtype in which they would be right, "" if there is none; `guard` holds the constant such as
-    1e-8 in the graph without which they would be right, 0 if there is none, and the factor of the inputs for that.
+    `right_in` is the wider dtype in which they would be right, "" if there is none; `guard` is the constant such as
+    1e-8 in the graph without which they would be right, or 0, and the factor by which inputs were multiplied for that.
     """
 
     inputs: Inputs

@@ -131,9 +131,9 @@ def overflow_notes(graph: Traced) -> list[str]:
     if place is None:
         return []
     operation = describe_operation(graph, place, run=False)
-    note = (f"{operation}: the result overflows, so its gradient, 0 times infinity, is NaN in `backward`. Here it is "
-            "0, as it is for numbers of any size. An equation that does not overflow has no such NaN: "
-            "np.tanh(z / 2) / 2 + 0.5, for instance, is the sigmoid of z.")  # fmt: skip
+    note = (f"{operation}: the result overflows, so its gradient, 0 times infinity, is NaN in `backward`. The true "
+            "derivative is 0 up to rounding there, and this comparison takes it as 0. An equation that does not "
+            "overflow has no such NaN: for 1 / (1 + np.exp(-z)), write np.tanh(z / 2) / 2 + 0.5.")  # fmt: skip
     return [note]
 
 

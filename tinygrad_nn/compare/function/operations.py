@@ -198,11 +198,12 @@ def _unexplained_diagnosis(data: GradientData, i: int, row: Row) -> Diagnosis:
         points += [(mine[i], right[i], trace.inputs[i].out) for mine, trace, right in data.probes
                    if mine[i].shape == np.shape(trace.inputs[i].out)]  # else only some entries are known
         for pattern_text, pattern in ((label, lambda x: x), (f"sign({label})", np.sign)):
+            used = points if pattern is np.sign else points[:1]  # a few signs agree with anything by chance
             first = pattern(points[0][2])
             square = float(np.vdot(first, first))
-            enough = 1 if len(points) > 1 or pattern is not np.sign else 8  # a few signs agree with anything by chance
+            enough = 1 if len(points) > 1 or pattern is not np.sign else 8
             c = float(np.vdot(first, m - g)) / square if square and g.size > enough else 0.0
-            if c and all(np.abs(m - g - c * pattern(x)).max() <= 1e-7 * np.abs(m - g).max() for m, g, x in points):
+            if c and all(np.abs(m - g - c * pattern(x)).max() <= 1e-7 * np.abs(m - g).max() for m, g, x in used):
                 kind, sign, is_ = ("extra_penalty", "plus", "not in the function") if c > 0 else (
                     "missing_penalty", "minus", "missing or too small")  # fmt: skip
                 text = (

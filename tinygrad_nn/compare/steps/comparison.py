@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,11 +16,12 @@ import numpy as np
 
 from ...common.printable import printable
 from ..behaviour import no_value_diagnosis
+from ..conventions.returned import DATA
 from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
 from ..function.locations import overflow_notes
-from ..guards import are_known, guard_diagnosis, is_below_guard, largest_guard, smaller_inputs
+from ..guards import are_known, guard_diagnosis, is_beyond_guard, largest_guard, smaller_inputs
 from ..numerical.sides import ULPS
 from ..paths import Traced
 from ..report import ComparisonReport
@@ -123,7 +124,8 @@ def judge_run(
     probes = matching.probes(space)
     judged, checked = matching.judged()
     wrong = matching.wrong_by_rule(judged, probes)
-    has_other_meaning = _have_other_meanings(matching.matches, judged, wrong, matching.inputs) and (
+    data = {v.node for name, versions in run.graph.versions.items() if name.lower() in DATA for v in versions}
+    has_other_meaning = _have_other_meanings(matching.matches, judged, wrong, matching.inputs, data) and (
         not isinstance(probes, Probes) or probes.is_right_elsewhere())  # fmt: skip
     if run.backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
         wrong = wrong[:1]
@@ -274,7 +276,7 @@ class _Matching:
         """
         if self.is_right_without_guards():
             return 1.0
-        if self.called is None or not largest_guard(self.tape.operations) or not is_below_guard(self.tape.operations):
+        if self.called is None or not largest_guard(self.tape.operations) or not is_beyond_guard(self.tape.operations):
             return None
         c = self.called
         leaves = [c.inputs.leaves[i] for i in c.inputs.float_indices]
@@ -361,15 +363,17 @@ def _is_part(tape: Tape, matches: Sequence[Match], walked: Walked, k: int) -> bo
 
 
 def _have_other_meanings(
-    matches: Sequence[Match], judged: Sequence[_Judged], wrong: Sequence[int], inputs: Sequence[Any]
-) -> bool:
+    matches: Sequence[Match], judged: Sequence[_Judged], wrong: Sequence[int], inputs: Sequence[Any],
+    data: Collection[Any],
+) -> bool:  # fmt: skip
     """Tell whether steps make up for each other, so that the gradients of all inputs are right.
 
     Every gradient that is wrong by its value comes before one that is right though it does not follow its rule. A line
-    cannot make up for itself: a sign that is wrong in two layers is a mistake.
+    cannot make up for itself: a sign that is wrong in two layers is a mistake. Of the inputs, only `data` need no
+    gradient.
     """
     leaves = {m.version.node: judged[k].row.ok for k, m in enumerate(matches) if m.version.node.primitive is None}
-    if not wrong or not leaves or not all(leaves.get(node, True) for node in inputs):
+    if not wrong or not leaves or not all(leaves.get(node, node in data) for node in inputs):
         return False
     right_values, wrong_values = ([k for k in wrong if judged[k].row.ok is ok] for ok in (True, False))
     lines = [{judged[k].state.statement for k in steps} for steps in (right_values, wrong_values)]

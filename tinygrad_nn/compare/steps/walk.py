@@ -143,10 +143,13 @@ def bounds_of(
     sides = Sides(run, leaves, at_point, eps)
     sides.look_around(rng, AROUND)
     rounding = sides.rounding()
-    measured = measured_rounding(
-        lambda cast: run([cast(x) for x in leaves]).grads, at_point.grads, in_float32=eps >= SINGLE
-    )
-    rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
+    arrays = [user_gradients.get(node, LOST) for node in (*nodes, *nodes)]
+    is_right = all(map(is_within_bound, arrays, at_point.grads, rounding))
+    if eps >= SINGLE or not is_right:  # longdouble is slow
+        measured = measured_rounding(
+            lambda cast: run([cast(x) for x in leaves]).grads, at_point.grads, in_float32=eps >= SINGLE
+        )
+        rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
     values, rule_bounds = rounding[: len(nodes)], rounding[len(nodes) :]
     for k, node in enumerate(nodes):  # y (1 - y) of a y near 1 has lost its digits: it is 0 for a slope of 1e-20
         others = {other: g for other, g in user_gradients.items() if other is not node}
