@@ -270,7 +270,7 @@ def look_of(f: Any, *leaves: Array, mine: Any = None, more: Any = (), single: bo
         grads = [np.asarray(g) for g in other.grads]
         probes.append((grads if mine is None else mine(grads), other.trace, grads))
     bads = [np.ones(g.shape, bool) for g in right]
-    inputs: Any = SimpleNamespace(labels=["x", "w"], float_indices=[0, 1], leaves=list(leaves))
+    inputs: Any = SimpleNamespace(labels=["x", "w"][: len(leaves)], float_indices=[0, 1], leaves=[*leaves])
     return GradientData(inputs, made, right, [0 * g for g in right], bads, run.trace, list(leaves), probes)
 
 

@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 GUARDS = frozenset({"add", "subtract", "maximum", "minimum", "clip"})
 LOGARITHMS = frozenset({"log", "log2", "log10", "reciprocal"})
 PASSED_ON = GUARDS | {"alias", "negative", "getitem", "where"}
-FACTORS = (0.25, 0.0625, 0.015625)  # of inputs that are tried if values are below their guards
+FACTORS = tuple(4.0**-k for k in (1, 2, 3, 5, 7))  # of inputs that are tried if values have lost their digits
 KNOWN, KNOWN_EPS = 1e-6, 1e4  # of the largest entry, and epsilons of it: a larger bound would hide mistakes
 LEAST = float(np.finfo(np.float64).tiny)
 

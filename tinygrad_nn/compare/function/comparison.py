@@ -284,8 +284,11 @@ def _guard_in_the_way(comparison: ComparisonInput, graph: Run) -> tuple[float, f
         if is_beyond_guard(graph.trace.operations):
             for factor, inputs in smaller_inputs(comparison.input_arrays):
                 user_gradients = code.gradients(inputs, comparison.g)
-                if _is_right_without_guards(comparison, [to_double(x) for x in inputs], user_gradients):
+                float64_inputs = [to_double(x) for x in inputs]
+                if _is_right_without_guards(comparison, float64_inputs, user_gradients):
                     return guard, factor
+                if not is_beyond_guard(_trace(code, float64_inputs, comparison.cotangents)[1].operations):
+                    break  # the mistake has another cause, which still smaller inputs might hide
     except Exception:  # user code may raise anything for inputs that it was not made for
         return 0.0, 1.0
     return 0.0, 1.0
@@ -297,8 +300,8 @@ def _is_right_without_guards(
     """Tell whether gradients are right for the function without constants such as 1e-8, and not all 0."""
     eps, rng = _machine_epsilon(comparison), np.random.default_rng(0)
 
-    def run(moved: Sequence[Array]) -> Run:
-        outs, trace = _trace(comparison.code, moved, comparison.cotangents)
+    def run(moved: Sequence[Array], cast: Callable[[Any], Any] = lambda x: x) -> Run:
+        outs, trace = _trace(comparison.code.cast(cast), [cast(x) for x in moved], comparison.cotangents)
         unguarded = trace_without_guards(trace) or trace
         return Run(outs, unguarded, gradients(unguarded))
 
@@ -307,6 +310,9 @@ def _is_right_without_guards(
     sides.look_around(rng, AROUND)
     shaken = shaken_rounding(at_point.trace, at_point.grads, eps, rng)
     bounds = [np.maximum(a, b) for a, b in zip(sides.rounding(), shaken, strict=True)]
+    if not _are_within(user_gradients, at_point.grads, bounds):  # longdouble is slow
+        measured = measured_rounding(lambda cast: run(float64_inputs, cast).grads, at_point.grads)
+        bounds = [a + b for a, b in zip(bounds, measured, strict=True)]
     is_known = are_known(bounds, at_point.grads, eps) and any(map(np.any, at_point.grads))
     return is_known and _are_within(user_gradients, at_point.grads, bounds)
 

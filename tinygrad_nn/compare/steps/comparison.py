@@ -288,6 +288,8 @@ class _Matching:
                 return None
             if is_finite(run.graph) and milder.is_right_without_guards():
                 return factor
+            if not is_beyond_guard(milder.tape.operations):
+                break  # the mistake has another cause, which still smaller inputs might hide
         return None
 
     def is_right_without_guards(self) -> bool:
