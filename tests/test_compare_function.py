@@ -458,7 +458,9 @@ def test_the_upper_limit_of_a_probability_is_a_guard(z: float) -> None:
         d = naive_sigmoid(x @ w) - y
         return d[:, None] * w, x.T @ d
 
-    assert compare_gradients(f, (x, w), manual=backward).kinds == ("convention",)
+    report = compare_gradients(f, (x, w), manual=backward)
+    assert report.kinds == ("convention",)
+    assert ("for inputs times" in str(report)) == (z > 20)  # at 20, 1 - a still has digits
 
 
 def test_a_constant_under_a_root_is_part_of_the_function() -> None:
@@ -471,3 +473,32 @@ def test_numbers_that_overflow_in_a_graph_are_compared() -> None:
     report = compare_gradients(f, (np.array([400.0, 400.0]),), manual=lambda w: 2 * w)
     assert report.ok
     assert "Numerical only" not in str(report)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_steps_of_saturated_sigmoids_are_right_up_to_the_rounding_of_what_comes_in(seed: int) -> None:
+    def forward(X: Any, Y: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
+        Z1 = X @ W1 + b1
+        A1 = naive_sigmoid(Z1)
+        Z2 = A1 @ W2 + b2
+        A2 = naive_sigmoid(Z2)
+        loss = np.mean((A2 - Y) ** 2)
+        return loss, (X, Y, W2, A1, A2)
+
+    def backward(cache: Any) -> Any:
+        X, Y, W2, A1, A2 = cache
+        dA2 = 2 * (A2 - Y) / A2.size
+        dZ2 = dA2 * A2 * (1 - A2)
+        dW2 = A1.T @ dZ2
+        db2 = dZ2.sum(axis=0)
+        dA1 = dZ2 @ W2.T
+        dZ1 = dA1 * A1 * (1 - A1)
+        dW1 = X.T @ dZ1
+        db1 = dZ1.sum(axis=0)
+        return dW1, db1, dW2, db2
+
+    rng = np.random.default_rng(seed)
+    X, Y = rng.integers(0, 256, (9, 11)).astype(float), np.eye(3)[rng.integers(0, 3, 9)]
+    shapes = (11, 21), 21, (21, 3), 3
+    report = compare_steps(forward, backward, (X, Y, *(rng.normal(size=shape) for shape in shapes)))
+    assert report.ok, str(report)

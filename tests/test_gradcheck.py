@@ -509,3 +509,23 @@ def test_a_step_that_is_steep_and_smooth_is_no_jump(width: float, place: float) 
     right = (1 - np.tanh(place) ** 2) / width
     assert abs(found.value - right) <= 10 * found.error + 1e-12 * right
     assert found.error < 1e-5 * right
+
+
+def test_the_slope_of_a_loss_of_tiny_vectors_that_are_normalised_is_no_jump() -> None:
+    rng = np.random.default_rng(22007)
+    a, b = (rng.normal(size=(6, 4)).astype(np.float32).astype(float) for _ in range(2))
+    a = (a * 1e-6).astype(np.float32).astype(float)
+
+    def loss(a: Any) -> Any:
+        u, v = (x / np.sqrt((x * x).sum(axis=1, keepdims=True)) for x in (a, b))
+        scores = u @ v.T / 0.1
+        most = scores.max(axis=1, keepdims=True)
+        return (most[:, 0] + np.log(np.exp(scores - most).sum(axis=1)) - np.diag(scores)).mean()
+
+    t = Tensor(a)
+    loss(t).backward()
+    for i, j in np.ndindex(6, 4):
+        moved = lambda h, i=i, j=j: loss(a + h * (np.arange(24).reshape(6, 4) == 4 * i + j))
+        found = derivative(lambda h, moved=moved: float(moved(h)), 1e-15)
+        assert abs(found.value - t.grad[i, j]) <= 10 * found.error + 1e-7 * np.abs(t.grad).max()
+        assert found.error < 1e-4 * np.abs(t.grad).max()

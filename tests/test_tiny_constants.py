@@ -11,7 +11,7 @@ import pytest
 
 from tests.wrong_backward import student, through
 from tinygrad_nn import Layer, Solver, Tensor, compare_gradients, compare_steps
-from tinygrad_nn.compare.guards import largest_guard, without_guards
+from tinygrad_nn.compare.guards import are_known, largest_guard, without_guards
 from tinygrad_nn.compare.paths import traced
 from tinygrad_nn.compare.tiny_constants import smaller_constants, tiny_constant
 
@@ -329,21 +329,23 @@ def test_of_sigmoids_that_are_sure_and_wrong(mistake: str, scale: float) -> None
         H = np.tanh(X @ W)
         A = 1 / (1 + np.exp(-(H @ v)))
         loss = -np.mean(Y * np.log(A + 1e-8) + (1 - Y) * np.log(1 - A + 1e-8))
-        return loss, (X, Y, v, H, A)
+        return loss, (X, Y, W, v, H, A)
 
     def backward(cache: Any) -> Any:
-        X, Y, v, H, A = cache
+        X, Y, W, v, H, A = cache
         dZ = (A - Y) / Y.size
         dv = H.T @ dZ
         dH = dZ @ v.T
-        dW = X.T @ (dH if mistake == "tanh" else dH * (1 - H**2)) * (1.001 if mistake == "factor" else 1)
-        return dW, dv
+        dS = dH if mistake == "tanh" else dH * (1 - H**2)
+        dW = X.T @ dS * (1.001 if mistake == "factor" else 1)
+        dX = dS @ W.T
+        return dX, dW, dv
 
     rng = np.random.default_rng(1)
     X, Y = rng.normal(size=(20, 3)), rng.integers(0, 2, (20, 1)) * 1.0
     W, v = rng.normal(size=(3, 5)), rng.normal(size=(5, 1)) * scale
-    f, back = lambda W, v: forward(X, Y, W, v)[0], lambda W, v: backward(forward(X, Y, W, v)[1])
-    for report in (compare_steps(forward, backward, (X, Y, W, v)), compare_gradients(f, (W, v), manual=back)):
+    f, back = lambda X, W, v: forward(X, Y, W, v)[0], lambda X, W, v: backward(forward(X, Y, W, v)[1])
+    for report in (compare_steps(forward, backward, (X, Y, W, v)), compare_gradients(f, (X, W, v), manual=back)):
         assert report.ok == (not mistake), str(report)
         assert mistake or scale == 1 or report.kinds == ("convention",)
 
@@ -357,3 +359,11 @@ def test_a_tiny_factor_is_no_guard() -> None:
         graph = traced([(out.node, np.ones(2))], [x.node])
         assert largest_guard(graph.operations) == largest
         assert bool(without_guards(graph.operations, graph.inputs)) == bool(largest)
+
+
+@pytest.mark.parametrize(("bound", "g", "eps", "known"), [
+    (1e-9, 1.0, 1e-16, True), (1e-5, 1.0, 1e-16, False), (1e-5, 1.0, 1e-7, True), (1e-2, 1.0, 1e-7, False),
+    (0.0, 0.0, 1e-16, True), (1e-9, 0.0, 1e-16, False), (np.inf, np.inf, 1e-16, False), (0.0, np.nan, 1e-16, False),
+])  # fmt: skip
+def test_bounds_that_would_hide_mistakes_prove_nothing(bound: float, g: float, eps: float, known: bool) -> None:
+    assert are_known([np.array([0.0, bound])], [np.array([0.0, g])], eps) == known

@@ -96,16 +96,11 @@ def gradients(
 def results_at_overflow(node: Node, g: Array) -> Slots:
     """Return the results of an operation's rules, with 0 where they are 0 times an infinite value.
 
-    In 1 / (1 + exp(-z)), exp overflows for a very negative z. The result is 0, and so is its derivative, but its rules
-    compute 0 times infinity, which is NaN.
+    In 1 / (1 + exp(-z)), exp overflows for a very negative z. The result is 0, and so is its derivative, but the rule
+    of exp computes 0 times infinity, which is NaN.
     """
-    slots = rule_results(node, g)
-    if all(r is None or not np.isnan(r).any() for r in slots):
-        return slots
-    values = [node.out, *(arg for arg in args_of(node) if np.ndim(arg) == 0 or np.shape(arg) == np.shape(g))]
-    overflowed = np.any([np.broadcast_to(~np.isfinite(value), g.shape) for value in values], axis=0)
-    return [np.where(np.isnan(r) & overflowed & (g == 0), 0, r) if r is not None and np.shape(r) == g.shape else r
-            for r in slots]  # fmt: skip
+    return [np.where(np.isnan(r) & (g == 0), 0, r) if r is not None and np.shape(r) == g.shape and np.isnan(r).any()
+            else r for r in rule_results(node, g)]  # fmt: skip
 
 
 def overflow_place(graph: Traced) -> int | None:
