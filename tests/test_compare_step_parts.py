@@ -40,6 +40,7 @@ class Slopes:
     """Stands in for the numerical derivative: it returns given estimates in turn, and records the directions."""
 
     outs: tuple[Array, ...] = ()
+    doubts: tuple[Array, ...] = (np.ones(1),)  # as if the errors of the values had been measured already
 
     def __init__(self, *found: Estimate) -> None:
         self.found, self.directions, self.cotangents = list(found), list[Array](), list[Any]()
