@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import compare_gradients, compare_steps
+from tinygrad_nn.compare.paths import results_at_overflow
 
 Array = Any
 
@@ -475,8 +476,11 @@ def test_numbers_that_overflow_in_a_graph_are_compared() -> None:
     assert "Numerical only" not in str(report)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_steps_of_saturated_sigmoids_are_right_up_to_the_rounding_of_what_comes_in(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "sizes", "scale"), [*((k, (9, 11, 21, 3), 1.0) for k in range(8)), *(
+    (k, (9, 16, 33, 5), 3.0) for k in range(8))])  # fmt: skip
+def test_steps_of_saturated_sigmoids_are_right_up_to_the_rounding_of_what_comes_in(
+    seed: int, sizes: tuple[int, ...], scale: float
+) -> None:
     def forward(X: Any, Y: Any, W1: Any, b1: Any, W2: Any, b2: Any) -> Any:
         Z1 = X @ W1 + b1
         A1 = naive_sigmoid(Z1)
@@ -497,8 +501,17 @@ def test_steps_of_saturated_sigmoids_are_right_up_to_the_rounding_of_what_comes_
         db1 = dZ1.sum(axis=0)
         return dW1, db1, dW2, db2
 
-    rng = np.random.default_rng(seed)
-    X, Y = rng.integers(0, 256, (9, 11)).astype(float), np.eye(3)[rng.integers(0, 3, 9)]
-    shapes = (11, 21), 21, (21, 3), 3
-    report = compare_steps(forward, backward, (X, Y, *(rng.normal(size=shape) for shape in shapes)))
+    rng, (n, d, h, o) = np.random.default_rng(seed), sizes
+    X, Y = rng.normal(size=(n, d)) * 255, np.eye(o)[rng.integers(0, o, n)]
+    X = np.abs(X).clip(0, 255).round()
+    weights = (scale * rng.normal(size=shape) for shape in ((d, h), h, (h, o), o))
+    report = compare_steps(forward, backward, (X, Y, *weights))
     assert report.ok, str(report)
+
+
+def test_0_times_infinity_is_0_and_other_products_stay() -> None:
+    with np.errstate(all="ignore"):
+        node = np.exp(tg.Tensor(np.array([1000.0, 1000.0, 1000.0, 0.0]))).node
+        assert node is not None
+        (r,) = results_at_overflow(node, np.array([0.0, np.nan, 2.0, 3.0]))
+    np.testing.assert_array_equal(r, [0.0, np.nan, np.inf, 3.0])
