@@ -9,7 +9,6 @@ import pytest
 
 import tinygrad_nn as tg
 from tinygrad_nn import compare_gradients, compare_steps
-from tinygrad_nn.compare.paths import results_at_overflow
 
 Array = Any
 
@@ -507,11 +506,3 @@ def test_steps_of_saturated_sigmoids_are_right_up_to_the_rounding_of_what_comes_
     weights = (scale * rng.normal(size=shape) for shape in ((d, h), h, (h, o), o))
     report = compare_steps(forward, backward, (X, Y, *weights))
     assert report.ok, str(report)
-
-
-def test_0_times_infinity_is_0_and_other_products_stay() -> None:
-    with np.errstate(all="ignore"):
-        node = np.exp(tg.Tensor(np.array([1000.0, 1000.0, 1000.0, 0.0]))).node
-        assert node is not None
-        (r,) = results_at_overflow(node, np.array([0.0, np.nan, 2.0, 3.0]))
-    np.testing.assert_array_equal(r, [0.0, np.nan, np.inf, 3.0])

@@ -12,7 +12,7 @@ import pytest
 from tests.wrong_backward import student, through
 from tinygrad_nn import Layer, Solver, Tensor, compare_gradients, compare_steps
 from tinygrad_nn.compare.guards import are_known, largest_guard, without_guards
-from tinygrad_nn.compare.paths import traced
+from tinygrad_nn.compare.paths import results_at_overflow, traced
 from tinygrad_nn.compare.tiny_constants import smaller_constants, tiny_constant
 
 Array = Any
@@ -367,3 +367,11 @@ def test_a_tiny_factor_is_no_guard() -> None:
 ])  # fmt: skip
 def test_bounds_that_would_hide_mistakes_prove_nothing(bound: float, g: float, eps: float, known: bool) -> None:
     assert are_known([np.array([0.0, bound])], [np.array([0.0, g])], eps) == known
+
+
+def test_0_times_infinity_is_0_and_other_products_stay() -> None:
+    with np.errstate(all="ignore"):
+        node = np.exp(Tensor(np.array([1000.0, 1000.0, 1000.0, 0.0]))).node
+        assert node is not None
+        (r,) = results_at_overflow(node, np.array([0.0, np.nan, 2.0, 3.0]))
+    np.testing.assert_array_equal(r, [0.0, np.nan, np.inf, 3.0])
