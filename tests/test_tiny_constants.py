@@ -2,8 +2,10 @@
 
 import enum
 import functools
+import runpy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from tests.wrong_backward import student, through
 from tinygrad_nn import Layer, Solver, Tensor, compare_gradients, compare_steps
 from tinygrad_nn.compare.guards import are_known, largest_guard, without_guards
 from tinygrad_nn.compare.paths import results_at_overflow, traced
-from tinygrad_nn.compare.tiny_constants import smaller_constants, tiny_constant
+from tinygrad_nn.compare.tiny_constants import largest_guard_in_code, smaller_constants, tiny_constant
 
 Array = Any
 GUARD = 3e-8
@@ -320,6 +322,93 @@ def test_mistakes_beside_it_are_wrong(mistake: str, scale: float) -> None:
     assert not compare_steps(forward, backward, (X, Y, W, b)).ok
     f, back = lambda W, b: forward(X, Y, W, b)[0], lambda W, b: backward(forward(X, Y, W, b)[1])
     assert not compare_gradients(f, (W, b), manual=back).ok
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(3.0, np.float64), (100.0, np.float64), (100.0, np.float32)])
+@pytest.mark.parametrize("mistake", ["", "N", "factor"])
+def test_without_a_graph(mistake: str, scale: float, dtype: Any) -> None:
+    def forward(X: Array, Y: Array, W: Array, b: Array) -> Any:
+        Z = X @ W + b
+        E = np.exp(Z - Z.max(axis=1, keepdims=True))
+        P = E / E.sum(axis=1, keepdims=True)
+        loss = float(-np.sum(Y * np.log(P + 1e-12)) / len(X))
+        return loss, (X, Y, P)
+
+    backward = softmax_step(None, mistake)[1]
+    X, Y, W, b = (v[:4] if len(v) == 12 else v for v in numbers(scale, dtype))
+    report = compare_steps(forward, backward, (X, Y, W, b))
+    assert "Numerical only" in report.method
+    assert report.ok == (not mistake), str(report)
+    assert mistake or report.kinds == ("convention",)
+
+
+def cell(X: Array, Y: Array, W: Array, gamma: Array, mistake: str) -> Any:
+    """Both passes in one namespace: after a normalisation, the gradients of a bias are 0 up to rounding."""
+    X, W, gamma, b = Tensor(X), Tensor(W), Tensor(gamma), Tensor(np.zeros(W.shape[1]))
+    S = X @ W + b
+    C = S - S.mean(axis=0)
+    sd = np.sqrt((C**2).mean(axis=0) + 1e-5)
+    xhat = C / sd
+    Z = gamma * xhat
+    E = np.exp(Z - Z.max(axis=1, keepdims=True))
+    P = E / E.sum(axis=1, keepdims=True)
+    loss = -np.sum(Y * np.log(P + 1e-12)) / len(Y)
+    dZ = (P - Y if mistake != "sign" else Y - P) / len(Y)
+    dgamma = (dZ * xhat).sum(axis=0)
+    dxhat = dZ * (gamma if mistake != "square" else gamma**2)
+    dS = (dxhat - dxhat.mean(axis=0) - xhat * (dxhat * xhat).mean(axis=0)) / sd
+    db = dS.sum(axis=0)
+    dW = X.T @ dS
+    return compare_steps(locals())
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1.0, np.float64), (30.0, np.float64), (1e3, np.float64),
+                                              (30.0, np.float32)])  # fmt: skip
+@pytest.mark.parametrize("mistake", ["", "sign", "square"])
+def test_in_a_namespace(mistake: str, scale: float, dtype: Any) -> None:
+    X, Y, W, _ = numbers(1.0, dtype)
+    report = cell(X, Y, W, np.asarray([scale, -scale, scale, 2 * scale], dtype), mistake)
+    assert report.ok == (not mistake), str(report)
+    assert mistake or report.kinds == ("convention",)
+    wrong = [step.name for step in report.steps if not step.rule_ok]
+    assert wrong[:1] == {"sign": ["dZ"], "square": ["dxhat"]}.get(mistake, []), str(report)
+    assert mistake != "square" or report.steps[0].ok  # a guard's effect stays one beside a mistake
+
+
+IN_CODE = {
+    "np.log(p + 1e-8)": 1e-8, "np.log(np.maximum(p, GUARD))": 3e-8, "helper(p)": 1e-9, "1 / (p + 1e-8)": 1e-8,
+    "np.log(p.clip(1e-8, 1 - 1e-8))": 1e-8, "ratio(p)": 1e-10, "0 if p < 1e-8 else math.log(p + 1e-8)": 1e-8,
+    "np.log(p + 1e-8) * 1e-9": 0, "np.sqrt(p + 1e-8)": 0, "(p + 1e-8) / p": 0, "np.log(p)": 0, "helper(p + 1e-8)": 0,
+    "np.log(p + GUARD) + np.exp(GUARD)": 0, "root(p)": 0,
+}  # fmt: skip
+HELPERS = """
+import math
+import numpy as np
+GUARD = 3e-8
+
+def helper(p, guard=1e-9):
+    return np.log(p + guard)
+
+def ratio(p):
+    low = 1e-10
+    q = np.clip(p, low, 1 - low)
+    cache = p, q
+    return np.sum(np.log(q[0]) / -(-p - 1e-12)) if low < 1 else 0, cache
+
+def root(p):
+    p += GUARD
+    return np.sqrt(p)
+
+def function(p):
+    return """
+
+
+@pytest.mark.parametrize("text", IN_CODE)
+def test_what_it_is_for_is_seen_in_code(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "module_of_a_user.py"
+    path.write_text(HELPERS + text + "\n")
+    space = runpy.run_path(str(path))
+    assert largest_guard_in_code(space["function"]) == IN_CODE[text]
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 1e3])

@@ -7,8 +7,8 @@ Where p is not far above the constant, the derivative of the code as it is writt
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,37 @@ PASSED_ON = GUARDS | {"alias", "negative", "getitem", "where"}
 FACTORS = tuple(4.0**-k for k in (1, 2, 3, 5, 7))  # of inputs that are tried if values have lost their digits
 KNOWN, KNOWN_EPS = 1e-6, 1e4  # of the largest entry, and epsilons of it: a larger bound would hide mistakes
 LEAST = float(np.finfo(np.float64).tiny)
+NEAR_0 = LEAST / float(np.finfo(np.float64).eps)  # LEAST changes smaller values
+
+
+class Trial(NamedTuple):
+    """What holds without guards, for inputs times a factor: numbers of gradients.
+
+    `right` are right by their own rules, `known` are known so well that a mistake shows, `right_values` are right by
+    their values.
+    """
+
+    factor: float
+    right: set[int]
+    known: set[int]
+    right_values: Collection[int] = ()
+
+
+def excused_by_guards(wrong: Collection[int], trials: Iterable[Trial]) -> tuple[dict[int, float], set[int]]:
+    """Return the wrong gradients that are right without guards, each with its factor, and which values are right.
+
+    Each gradient is judged by the first trial in which it is right or known: smaller inputs might hide a mistake.
+    """
+    factors: dict[int, float] = {}
+    right_values: set[int] = set()
+    undecided = set(wrong)
+    for trial in trials:
+        factors |= dict.fromkeys(undecided & trial.right, trial.factor)
+        right_values.update(trial.right_values)
+        undecided -= trial.right | trial.known
+        if not undecided:
+            break
+    return factors, right_values
 
 
 def trace_without_guards(graph: Traced) -> Traced | None:
@@ -79,11 +110,11 @@ def _is_protective(node: Node, operations: Sequence[Node]) -> bool:
 
 
 def is_beyond_guard(operations: Sequence[Node]) -> bool:
-    """Tell whether a value that a guard protects has lost its digits: it is 0, or 1 - a for an a near 1, or 1."""
+    """Tell whether a value that a guard protects has lost its digits: it is near 0, or 1 - a for an a near 1, or 1."""
     for node in operations:
         for guard in map(float, filter(_is_guard, args_of(node))):
             for parent, x in zip(parents_of(node), args_of(node), strict=True):
-                is_lost = x == 0 if parent is None or name_of(parent) != "subtract" else np.abs(x) < guard
+                is_lost = np.abs(x) < (guard if parent is not None and name_of(parent) == "subtract" else NEAR_0)
                 if np.ndim(x) and np.any(is_lost if guard <= TINY else x > guard):
                     return True
     return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import inspect
 import math
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..common.closures import closed_over
 from ..common.forks import renewed_after_fork
+from .conventions.signatures import source_tree
 from .diagnosis import Diagnosis
 
 Array = np.ndarray[Any, Any]
@@ -23,6 +25,8 @@ TINY = 1e-6  # the largest such constant
 NEGLIGIBLE = 5e-7  # of the largest entry: the largest difference that is taken to come from such a constant
 RAREST = 1e-4  # the smallest probability p for which log(p) and log(p + 1e-12) are taken to have the same derivative
 _CHANGING: Any = renewed_after_fork(RLock())  # one comparison at a time changes constants
+LOGARITHMS = ("log", "log2", "log10", "reciprocal")
+PASSED_ON = ("maximum", "minimum", "fmax", "fmin", "max", "min", "clip", "where")
 LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "tinygrad_nn"}
 
 
@@ -101,6 +105,80 @@ def smaller_constants(dtype: Any, *functions: Any) -> Iterator[None]:
         yield
 
 
+def largest_guard_in_code(*functions: Any) -> float:
+    """Return the largest tiny constant in functions if all of them only keep a log from log(0) or a denominator from 0.
+
+    As `largest_guard` of a graph, it is 0 if there is none, or if one is used otherwise: as a factor, or under a root.
+    """
+    names: set[str] = set()
+    trees, largest = [], 0.0
+    for *_, name, value in _places(functions, set()):
+        constants = [*_constants(value)]
+        largest = max([largest, *constants])
+        if isinstance(value, types.CodeType):
+            trees.append(source_tree(value))
+            if constants and not any(map(_is_tiny_node, ast.walk(trees[-1]))):
+                return 0.0  # its source is not known
+        elif constants:
+            names.add(name)
+    parents = {part: node for tree in trees for node in ast.walk(tree) for part in ast.iter_child_nodes(node)}
+    count = -1
+    while count < len(names):  # what is assigned a sum with such a constant must be used as the constant is
+        count = len(names)
+        used = [node for node in parents if _is_tiny_node(node) or _name_read(node) in names]
+        if not all(_is_protective(node, parents, names) for node in used):
+            return 0.0
+    return largest
+
+
+def _is_tiny_node(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and _is_tiny(node.value)
+
+
+def _name_read(node: ast.AST) -> str:
+    if not isinstance(getattr(node, "ctx", None), ast.Load):
+        return ""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _is_protective(node: ast.AST, parents: dict[ast.AST, ast.AST], names: set[str]) -> bool:
+    """Tell whether an expression is used in logarithms and denominators only, as far as its statement tells.
+
+    What the statement assigns it to is added to `names`.
+    """
+    is_held = False
+    while node in parents:
+        part, node = node, parents[node]
+        match node:
+            case ast.BinOp(op=ast.Div(), right=divisor) if divisor is part:
+                return True
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in (*LOGARITHMS, *PASSED_ON):
+                if name in LOGARITHMS:
+                    return True
+            case ast.Attribute(attr=name) if name in PASSED_ON:
+                pass  # p.clip(...)
+            case ast.BinOp(op=ast.Add() | ast.Sub()) | ast.UnaryOp(op=ast.USub()) | ast.keyword() | ast.IfExp():
+                pass
+            case ast.Subscript(value=whole) if whole is part:
+                pass
+            case ast.Tuple() | ast.List() | ast.Dict():
+                is_held = True
+            case ast.arguments():
+                defaults = [*zip(node.args[::-1], node.defaults[::-1], strict=False),
+                            *zip(node.kwonlyargs, node.kw_defaults, strict=True)]  # fmt: skip
+                names.update(a.arg for a, default in defaults if default is part)
+                return True
+            case ast.Assign(targets=[target]) | ast.AnnAssign(target=target) | ast.AugAssign(
+                    op=ast.Add() | ast.Sub(), target=target):  # fmt: skip
+                names.update(n.id for n in ast.walk(target) if isinstance(n, ast.Name))
+                return True
+            case ast.Compare():
+                return True
+            case _:
+                return is_held and isinstance(node, ast.Return)  # in a cache
+    return False
+
+
 def _put(owner: Any, name: str, value: Any) -> None:
     if isinstance(owner, dict):
         owner[name] = value
@@ -112,6 +190,8 @@ def _smaller(value: Any, constant: float) -> Any:
     """Return a number, a flat tuple or list, or code with `constant` in place of tiny ones; itself if it has none."""
     if _is_tiny(value):
         return constant
+    if isinstance(value, float) and 0 < 1 - value <= TINY:  # the limit of a probability
+        return 1.0
     if isinstance(value, types.CodeType):
         consts = tuple(_smaller(part, constant) for part in value.co_consts)
         return value if _are_same(consts, value.co_consts) else value.replace(co_consts=consts)

@@ -9,13 +9,13 @@ are bound, so that the perturbation goes no further; their changes are weighted 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...gradcheck.numerical import Line, inner_product, to_double
+from ...gradcheck.numerical import Line, inner_product, same_arrays, to_double
 from ...node import Node, recording
 from ...tensor import Tensor, apply, raw
 from ...transforms import alias, new_input
@@ -26,15 +26,16 @@ from ..edits.running import tracing_calls
 from ..function.black_box import by_differences, describe_known_entries, empty_graph
 from ..function.calling import Inputs
 from ..function.gradient_data import CLOSE
+from ..guards import Trial, are_known, excused_by_guards, smaller_inputs
 from ..numerical.full_gradients import NumericalGradient, differentiate_inputs
 from ..numerical.sides import ULPS
 from ..rows import judged_row
-from ..tiny_constants import negligible, tiny_constant
+from ..tiny_constants import largest_guard_in_code, negligible, smaller_constants, tiny_constant
 from .edits_by_numbers import EditSearch, JudgedStep
 from .explain import explain_part, shape_diagnosis
 from .matching import Match, candidate_states, choose_state, match, same_but_ones
-from .mending import Explained, explain_wrong, explained_step
-from .probes import UserPasses, has_single
+from .mending import Explained, explain_wrong, explained_by_guards, explained_step, still_wrong
+from .probes import UserPasses, has_finite_gradients, has_single
 from .running import Forward, Passes, Version, name_stem, results, versions_of_inputs
 from .step import Step
 from .tracing import Trace, is_own, module_names
@@ -286,9 +287,40 @@ def judged_by_numbers(
     Raise NotFiniteError if a result of the forward is not finite.
     """
     passes = NumericalPasses(called, leaves)
-    run = passes.run
-    eps = float(np.finfo(np.float32).eps) if passes.passes.has_float32 else EPS
-    eps = max(eps, negligible(tiny_constant(called.forward, called.backward)) / ULPS)
+    if has_single(leaves) and has_finite_gradients(passes.passes):  # rounding in float32 is no mistake
+        called.runs.clear()
+        leaves = [to_double(x) for x in leaves]
+        passes = NumericalPasses(called, leaves)
+    own_eps = float(np.finfo(np.float32).eps) if passes.passes.has_float32 else EPS
+    eps = max(own_eps, negligible(tiny_constant(called.forward, called.backward)) / ULPS)
+    judged = _judge_steps(passes, eps)
+    edits = EditSearch(called, passes, judged, NumericalPasses)
+    suspects = list(edits.wrong)
+    edits.leave_out_right_lines()
+    reasons = _effects_of_guards(called, leaves, edits, suspects, own_eps)
+    edits.wrong = still_wrong(edits.wrong, suspects, reasons)
+
+    def explain(k: int) -> Explained:
+        step, m = judged[k], passes.matches[k]
+        rule_gradient = np.nan_to_num(step.rule_gradient.value)
+        bound = np.nan_to_num(step.rule_gradient.error) + _rounding(rule_gradient, eps)
+        diagnosis = _explain(m.gradient.name, m, step.value, step.rule_gradient, step.rule, step.wrong_mask,
+                             rule_gradient, bound)  # fmt: skip
+        return edits.with_edit(Explained(diagnosis, step.state), k)
+
+    places = {k: (passes.matches[k].gradient.name.partition("[")[0], judged[k].state.statement) for k in edits.wrong}
+    reasons |= explain_wrong(edits.wrong, places, explain)
+    steps = [explained_step(m, step.state, (step.row, step.rule), step.rule.numerical, reasons.get(k))
+             for k, (m, step) in enumerate(zip(passes.matches, judged, strict=True))]  # fmt: skip
+    entries = sum(step.row.checked for step in judged)
+    method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
+              f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
+    notes = [*passes.notes, *([reason.edit] if reason.edit else [])]
+    return steps, passes.passes, notes, method
+
+
+def _judge_steps(passes: NumericalPasses, eps: float) -> list[JudgedStep]:
+    """Judge each gradient by its value and by its own rule."""
     judged: list[JudgedStep] = []
     for m in passes.matches:
         node, label = m.version.node, m.gradient.name
@@ -306,33 +338,64 @@ def judged_by_numbers(
         if not rule.ok and not follows:
             by_rule = passes.rule_gradient(node)  # now in every entry
             rule, wrong_mask = _judge(label, value, by_rule, eps)
-        role = "input" if node in run.inputs_of else "intermediate"
+        role = "input" if node in passes.run.inputs_of else "intermediate"
         judged.append(JudgedStep(state, value, replace(row, role=role), replace(rule, role=role), wrong_mask, by_rule,
                                  follows))  # fmt: skip
         if value.shape == rule_gradient.shape and np.isfinite(value).all():
             passes.later_gradients[node] = value
         else:
             passes.unusable.append(node)
-    edits = EditSearch(called, passes, judged, NumericalPasses)
-    edits.leave_out_right_lines()
+    return judged
 
-    def explain(k: int) -> Explained:
-        step, m = judged[k], passes.matches[k]
-        rule_gradient = np.nan_to_num(step.rule_gradient.value)
-        bound = np.nan_to_num(step.rule_gradient.error) + _rounding(rule_gradient, eps)
-        diagnosis = _explain(m.gradient.name, m, step.value, step.rule_gradient, step.rule, step.wrong_mask,
-                             rule_gradient, bound)  # fmt: skip
-        return edits.with_edit(Explained(diagnosis, step.state), k)
 
-    places = {k: (passes.matches[k].gradient.name.partition("[")[0], judged[k].state.statement) for k in edits.wrong}
-    reasons = explain_wrong(edits.wrong, places, explain)
-    steps = [explained_step(m, step.state, (step.row, step.rule), step.rule.numerical, reasons.get(k))
-             for k, (m, step) in enumerate(zip(passes.matches, judged, strict=True))]  # fmt: skip
-    entries = sum(step.row.checked for step in judged)
-    method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
-              f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
-    notes = [*passes.notes, *([reason.edit] if reason.edit else [])]
-    return steps, passes.passes, notes, method
+def _effects_of_guards(
+    called: UserPasses, leaves: Sequence[Array], edits: EditSearch, suspects: Sequence[int], eps: float
+) -> dict[int, Explained]:
+    """Return the explanation of gradients that are right for the forward without constants such as 1e-8."""
+    guard = largest_guard_in_code(called.forward) if edits.wrong else 0.0
+    if not guard:
+        return {}
+    factors, _ = excused_by_guards(suspects, _trials(called, leaves, edits, suspects, eps))
+    rows = [(step.row, step.rule) for step in edits.judged]
+    pairs = [(step.value, np.nan_to_num(step.rule_gradient.value)) for step in edits.judged]
+    states = [step.state for step in edits.judged]
+    return explained_by_guards(rows, states, suspects, factors, (), guard, pairs)
+
+
+def _trials(
+    called: UserPasses, leaves: Sequence[Array], edits: EditSearch, suspects: Sequence[int], eps: float
+) -> Iterator[Trial]:
+    """Yield which wrong steps are right without constants such as 1e-8 in the forward, also for smaller inputs."""
+    f, names = called.forward, [m.gradient.name for m in edits.runs[0].matches]
+    for factor, inputs in ((1.0, leaves), *smaller_inputs(leaves)):
+        known, right = set(), set()
+        try:
+            passes = NumericalPasses(UserPasses(f, called.backward, called.inputs, called.names, called.rng), inputs)
+            outs = []
+            for dtype in (np.float32, np.float64):
+                with smaller_constants(dtype, f):
+                    outs.append(passes.run.rerun(passes.run.leaves, {}))
+            if [m.gradient.name for m in passes.matches] != names:
+                return
+            for k, (m, chosen) in enumerate(zip(passes.matches, edits.chosen, strict=True)):
+                node, shape = m.version.node, m.version.value.shape
+                value = as_floats(m.states[min(chosen, len(m.states) - 1)].array)
+                value = value.reshape(shape) if same_but_ones(value.shape, shape) else value
+                if k in suspects:
+                    with smaller_constants(np.float64, f):
+                        by_rule = passes.rule_gradient(node)
+                    is_right = _judge(m.gradient.name, value, by_rule, eps)[0].ok
+                    error, gradient = by_rule.error[by_rule.is_known], by_rule.value[by_rule.is_known]
+                    if gradient.size and are_known([error], [value if is_right else gradient], eps):
+                        known.add(k)
+                        right |= {k} if is_right else set()
+                if value.shape == shape and np.isfinite(value).all():
+                    passes.later_gradients[node] = value
+        except Exception:  # user code may raise anything for inputs that it was not made for
+            return
+        # a value that is 0 without its guard makes the result depend on what stands in for the guard
+        is_beyond = not (same_arrays(*outs) and all(np.isfinite(out).all() for out in outs[1]))
+        yield Trial(factor, right, set() if is_beyond else known)
 
 
 def _rounding(array: Array, eps: float) -> Array:

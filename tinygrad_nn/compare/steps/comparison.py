@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...common.printable import printable
+from ...gradcheck.numerical import to_double
 from ..behaviour import no_value_diagnosis
 from ..conventions.returned import DATA
 from ..diagnosis import Diagnosis, Row
 from ..experiment import own_generator
 from ..function.calling import arrange
 from ..function.locations import overflow_notes
-from ..guards import are_known, guard_diagnosis, is_beyond_guard, largest_guard, smaller_inputs
+from ..guards import Trial, are_known, excused_by_guards, is_beyond_guard, largest_guard, smaller_inputs
 from ..numerical.sides import ULPS
 from ..paths import Traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, compare_row
-from ..tiny_constants import largest_difference, negligible, tiny_constant
+from ..tiny_constants import negligible, tiny_constant
 from .by_numbers import NotFiniteError, is_finite, judged_by_numbers
 from .explain import blamed_steps, explain_step, is_part_of_sum
-from .matching import Match, same_but_ones
-from .mending import Explained, explain_wrong, explained_step
+from .matching import Match, is_within_bound, same_but_ones
+from .mending import Explained, explain_wrong, explained_by_guards, explained_step, still_wrong
 from .names import as_mapping, names_for_gradient
 from .namespace import read_namespace
 from .notebook_cells import Cells
-from .probes import Probes, UserPasses, matched, without
+from .probes import Probes, UserPasses, has_finite_gradients, matched, without
 from .referee import Referee, ignore_message
 from .running import Forward, NoGraphError, Passes
 from .step import Step
@@ -104,6 +106,9 @@ def compare_steps(
         title = f"{getattr(forward, '__name__', 'forward')}({', '.join(arranged.names)})"
         try:
             run = called.at(input_arrays)
+            if run.has_float32 and has_finite_gradients(run):  # rounding in float32 is no mistake
+                called.runs.clear()
+                run = called.at([to_double(x) for x in input_arrays])
         except NoGraphError as error:
             try:
                 steps, run, notes, method = judged_by_numbers(called, input_arrays, error.reason)
@@ -127,15 +132,18 @@ def judge_run(
     data = {v.node for name, versions in run.graph.versions.items() if name.lower() in DATA for v in versions}
     has_other_meaning = _have_other_meanings(matching.matches, judged, wrong, matching.inputs, data) and (
         not isinstance(probes, Probes) or probes.is_right_elsewhere())  # fmt: skip
+    reasons: dict[int, Explained] = {}
+    if wrong:
+        suspects = matching.suspects(judged)
+        factors, right_values = excused_by_guards(suspects, matching.trials(probes, suspects))
+        reasons = matching.effects_of_guards(judged, suspects, factors, right_values)
+        wrong = still_wrong(wrong, suspects, factors) if factors else wrong
     if run.backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
         wrong = wrong[:1]
-    factor = matching.factor_without_guards() if wrong else None
-    if factor is not None:
-        reasons = matching.effects_of_guards(judged, factor)
-    elif has_other_meaning:
+    if has_other_meaning and not reasons:
         reasons = {k: matching.other_meaning(k) for k, step in enumerate(judged) if not step.row.ok}
     else:
-        reasons = matching.explained(judged, wrong, probes)
+        reasons |= matching.explained(judged, wrong, probes)
     steps = [matching.step(k, step, reasons.get(k)) for k, step in enumerate(judged)]
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
               f"{checked:,} entries and along a random direction of each value.")  # fmt: skip
@@ -258,61 +266,82 @@ class _Matching:
             judged.append(_Judged(state, row, rule_row, wrong_mask))
         return judged, referee.checked
 
+    def suspects(self, judged: Sequence[_Judged]) -> list[int]:
+        """Return the steps that are wrong by their own rules, as far as the gradients that come in can be used."""
+        return [k for k, step in enumerate(judged)
+                if not step.rule_row.ok and self.matches[k].version.node not in self.walked.marked]  # fmt: skip
+
     def wrong_by_rule(self, judged: Sequence[_Judged], probes: Probes | Cells | None) -> list[int]:
         """Return the steps that are wrong by their own rule, and do not repeat an earlier one."""
-        states, marked = self.walked.states, self.walked.marked
-        wrong = [k for k, step in enumerate(judged)
-                 if not step.rule_row.ok and self.matches[k].version.node not in marked]  # fmt: skip
+        states = self.walked.states
+        wrong = self.suspects(judged)
         wrong = [k for k in wrong if not any(_is_echo(self.matches, states, k, j) for j in wrong)]
         if isinstance(probes, Probes):
             wrong_values = [k for k, step in enumerate(judged) if not step.row.ok]
             wrong = [k for k in wrong if not probes.is_right_from_right(k, wrong_values)]
         return wrong
 
-    def factor_without_guards(self) -> float | None:
-        """Return 1 if all gradients are right without constants such as 1e-8 in the forward; None if they are not.
-
-        Where values are below such a constant, it may be a factor below 1: they are right for inputs times it.
-        """
-        if self.is_right_without_guards():
-            return 1.0
-        if self.called is None or not largest_guard(self.tape.operations) or not is_beyond_guard(self.tape.operations):
-            return None
-        c = self.called
-        leaves = [c.inputs.leaves[i] for i in c.inputs.float_indices]
+    def trials(self, probes: Probes | Cells | None, wrong: Sequence[int]) -> Iterator[Trial]:
+        """Yield what is right without constants such as 1e-8 in the forward, also for smaller inputs."""
+        if not largest_guard(self.tape.operations):
+            return
+        yield self._without_guards(1.0)
+        leaves = [np.asarray(node.out) for node in self.inputs]
+        if self.called is not None:
+            c = self.called
+            leaves = [c.inputs.leaves[i] for i in c.inputs.float_indices]
         for factor, inputs in smaller_inputs(leaves):
             try:
-                run = UserPasses(c.forward, c.backward, c.inputs, c.names, c.rng).at(inputs)
-                milder = _Matching(run, np.random.default_rng(0), c)
+                milder = self._at(inputs, probes, wrong)
             except Exception:  # user code may raise anything for inputs that it was not made for
-                return None
-            if is_finite(run.graph) and milder.is_right_without_guards():
-                return factor
-            if not is_beyond_guard(milder.tape.operations):
-                break  # the mistake has another cause, which still smaller inputs might hide
-        return None
+                return
+            if milder is None:
+                return
+            yield milder._without_guards(factor)
 
-    def is_right_without_guards(self) -> bool:
-        """Tell whether all gradients are right if constants such as 1e-8 are left out of the forward."""
+    def _at(self, inputs: Sequence[Array], probes: Probes | Cells | None, wrong: Sequence[int]) -> _Matching | None:
+        """Return the same at other inputs; None if the code cannot be run there, or does something else."""
+        if isinstance(probes, Cells):
+            other = copy(self)
+            other.tape, other.inputs, other.matches = probes.at(dict(zip(self.inputs, inputs, strict=True)), wrong)
+            return other
+        if self.called is None:
+            return None
+        c = self.called
+        run = UserPasses(c.forward, c.backward, c.inputs, c.names, c.rng).at(inputs)
+        other = _Matching(run, np.random.default_rng(0), c)
+        names = [[m.gradient.name for m in matching.matches] for matching in (self, other)]
+        return other if is_finite(run.graph) and names[0] == names[1] else None
+
+    def _without_guards(self, factor: float) -> Trial:
+        """Tell which gradients are right if constants such as 1e-8 are left out of the forward."""
         tape, twins = self.tape.without_guards(self.inputs)
-        if not twins:
-            return False
         matches = [m._replace(version=m.version._replace(node=twins.get(m.version.node, m.version.node)))
                    for m in self.matches]  # fmt: skip
-        user_gradients = injected(tape, matches).user_gradients
-        inputs = [twins[node] for node in self.inputs]
+        nodes = [m.version.node for m in matches]
         eps = float(np.finfo(np.float32 if self.run.has_float32 else np.float64).eps)
-        _, bounds = bounds_of(tape, inputs, matches, user_gradients, eps, self.rng)
-        walked = gradient_decisions(tape, matches, bounds)
-        rule_gradients = [walked.rule_gradients[m.version.node] for m in matches]
-        return are_known(bounds, rule_gradients, eps) and not wrong_steps(walked, matches, bounds)
+        user_gradients = injected(tape, matches).user_gradients
+        bounds = bounds_of(tape, [twins[node] for node in self.inputs], matches, user_gradients, eps, self.rng)
+        walked = gradient_decisions(tape, matches, bounds[1])
+        values = tape.walk(nodes)
+        right_values, known = set(), set()
+        for k, node in enumerate(nodes):
+            if is_within_bound(walked.states[k].array, values[node], bounds[0][k]):
+                right_values.add(k)
+            if are_known([bounds[1][k]], [walked.rule_gradients[node]], eps):
+                known.add(k)
+        right = known - wrong_steps(walked, matches, bounds[1])
+        return Trial(factor, right, set() if is_beyond_guard(self.tape.operations) else known, right_values)
 
-    def effects_of_guards(self, judged: Sequence[_Judged], factor: float) -> dict[int, Explained]:
+    def effects_of_guards(
+        self, judged: Sequence[_Judged], wrong: Sequence[int], factors: Mapping[int, float], right_values: set[int]
+    ) -> dict[int, Explained]:
         """Return the explanation of gradients that are right for the forward without constants such as 1e-8."""
-        differing = [k for k, step in enumerate(judged) if not (step.row.ok and step.rule_row.ok)]
-        pairs = [(self.walked.states[k].array, self.right_gradients[self.matches[k].version.node]) for k in differing]
-        diagnosis = guard_diagnosis("", largest_guard(self.tape.operations), largest_difference(pairs), factor)
-        return {k: Explained(diagnosis, self.walked.states[k]) for k in differing}
+        rows, states = [(step.row, step.rule_row) for step in judged], self.walked.states
+        pairs = [(state.array, self.right_gradients[m.version.node])
+                 for state, m in zip(states, self.matches, strict=True)]  # fmt: skip
+        guard = largest_guard(self.tape.operations)
+        return explained_by_guards(rows, states, wrong, factors, right_values, guard, pairs)
 
     def other_meaning(self, k: int) -> Explained:
         """Return the explanation of a name that holds something else than the gradient of its value."""

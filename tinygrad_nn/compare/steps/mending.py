@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ..diagnosis import KINDS, Diagnosis, Row
 from ..edits import Edit
 from ..edits.trees import constant
+from ..guards import guard_diagnosis
+from ..tiny_constants import largest_difference
 from .forward_values import Saved
 from .matching import Match
 from .names import names_for_gradient
@@ -66,6 +68,39 @@ def explain_wrong(
                     reasons[j] = explained
         reasons.setdefault(k, explained)
     return reasons
+
+
+def explained_by_guards(
+    rows: Sequence[tuple[Row, Row]], states: Sequence[State], wrong: Sequence[int], factors: Mapping[int, float],
+    right_values: Collection[int], guard: float, pairs: Sequence[tuple[Any, Any]],
+) -> dict[int, Explained]:  # fmt: skip
+    """Return the explanation of gradients that are right for the forward without constants such as 1e-8.
+
+    Args:
+        rows: the comparison of each step by its value and by its own rule.
+        states: the content of each.
+        wrong: all steps that are wrong by their own rules.
+        factors: those of them that are right without the constants, and the factors of inputs for which they are.
+        right_values: the steps whose values are right then.
+        guard: the largest of the constants.
+        pairs: the user's gradient and the right one of each step.
+    """
+    if not factors:
+        return {}
+    differing = [k for k, both in enumerate(rows) if not all(row.ok for row in both)]
+    if any(k not in factors for k in wrong):  # what follows from a mistake is no effect of a constant
+        differing = [k for k in differing if k in factors or (k in right_values and k not in wrong)]
+    diagnosis = guard_diagnosis("", guard, largest_difference([pairs[k] for k in differing]), min(factors.values()))
+    return {k: Explained(diagnosis, states[k]) for k in differing}
+
+
+def still_wrong(wrong: Sequence[int], suspects: Sequence[int], excused: Container[int]) -> list[int]:
+    """Return the wrong steps that are not excused; if all are, the others that are wrong by their own rules.
+
+    Such a step was taken for one that gives the right gradient if those that come in are right, but where these are 0,
+    any step does.
+    """
+    return [k for k in wrong if k not in excused] or [k for k in suspects if k not in excused]
 
 
 def blame_edited_line(explained: Explained, edit: Edit, values: set[str], names: Sequence[str]) -> Explained:

@@ -14,8 +14,10 @@ import numpy as np
 
 from ...backward import ancestors
 from ...common.printable import printable
+from ...gradcheck.numerical import to_double
 from ...node import FREED
 from ...tensor import Tensor, raw, wrap
+from ..paths import copy_node, rerun_nodes
 from .names import Names, as_mapping
 from .running import Backward, Forward, Passes, UserGradient, Version
 from .statements import NOTHING, Statement, read_statements, target_labels, targets
@@ -49,8 +51,7 @@ def read_namespace(
     inside = set(graph)
     forward = {label: t for label, t in tensors.items() if t.node in inside}
     lines = Lines(space, frame)
-    versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in forward.items()}  # type: ignore[arg-type]
-    value_names = Names([*versions], as_mapping(names))
+    value_names = Names([*forward], as_mapping(names))
     gradients: list[UserGradient] = []
     helpers: list[str] = []
     for label, value in labelled.items():
@@ -74,11 +75,18 @@ def read_namespace(
             f"compare_steps: the loss here is {printable(loss)}, computed from {names_text}, and no name holds a "
             "gradient of one of these. Call the gradient of X dX, or give names={'your name': 'X'}."
         )
-    leaves = [wrap(node.out, node) for node in graph if node.primitive is None]
-    end = tensors[loss]
     has_float32 = any(np.asarray(s.array).dtype == np.float32 for gradient in gradients for s in gradient.states)
     has_float32 |= any(np.asarray(node.out).dtype == np.float32 for node in graph)
-    graph_of = Forward(versions, [end], [loss], end, None, leaves, dict(forward))
+    leaves = [node for node in graph if node.primitive is None]
+    twins = {node: node for node in graph}
+    if has_float32:  # where a value is 0 in float32, nothing is known of its gradient
+        twins = rerun_nodes([node for node in graph if node.primitive is not None],
+                            {node: copy_node(node, out=to_double(node.out)) for node in leaves})  # fmt: skip
+    values = {label: wrap(twins[t.node].out, twins[t.node]) if has_float32 else t  # type: ignore[index]
+              for label, t in forward.items()}  # fmt: skip
+    versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in values.items()}  # type: ignore[arg-type]
+    inputs, end = [wrap(twins[node].out, twins[node]) for node in leaves], values[loss]
+    graph_of = Forward(versions, [end], [loss], end, None, inputs, values)
     return Passes(graph_of, [np.ones(end.shape)], Backward(gradients, helpers), has_float32, graph_of, None)
 
 

@@ -8,6 +8,7 @@ from the graph.
 from __future__ import annotations
 
 import ast
+import builtins
 import linecache
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...node import Node
 from ...tensor import Tensor, raw
 from ..edits import Edit, edit_of_step
 from ..experiment import nearby
@@ -23,6 +25,7 @@ from .mending import Explained, add_edit
 from .running import Passes
 from .statements import targets
 from .tape import Tape
+from .tracing import State
 from .walk import Walked
 
 Array = np.ndarray[Any, Any]
@@ -46,24 +49,15 @@ class Cells:
         Other lines are not edited, so `wrong_steps`, the numbers of all wrong steps, is not needed.
         """
         label, statement = self.matches[k].gradient.name, explained.state.statement
-        read = _reads(statement.text, label)
-        if read is None or not statement.line or not read <= set(self.names):
+        alone = self._line(k, explained.state)
+        if alone is None:
             return explained
-        values_read = {name: self._copied(self.names[name]) for name in read}
-        arrays = {name: value for name, value in values_read.items() if isinstance(value, KINDS)}
-        line = _function(statement.text, label, arrays, {n: v for n, v in self.names.items() if n not in arrays})
-        try:
-            is_same = np.array_equal(np.asarray(raw(line(**arrays))), self.walked.states[k].array, equal_nan=True)
-        except Exception:  # a line of user code may raise anything when it runs alone
-            return explained
-        if not is_same:
-            return explained  # a name that the line reads was bound again after the line ran
+        line, arrays = alone
         node = self.matches[k].version.node
         scopes, right_gradients = [arrays], [self.walked.rule_gradients[node]]
         for _ in range(PROBES):
             values, right_gradient = self._draw_elsewhere(k)
-            scopes.append({name: _like(values[name], value) if name in values else value
-                           for name, value in arrays.items()})  # fmt: skip
+            scopes.append(_scope(arrays, values))
             right_gradients.append(right_gradient)
         further_values = [self._values(scope) for scope in scopes]
         edit = edit_of_step(line, lambda f, probe: f(**scopes[probe]), label, 2, right_gradients,
@@ -73,6 +67,52 @@ class Cells:
         edit = _with_cell_line(edit, statement.line)
         value_names = {label for label, _ in self._tensors()}
         return explained._replace(diagnosis=add_edit(explained.diagnosis, edit, value_names))
+
+    def at(self, changed: Mapping[Node, Array], wrong: Collection[int]) -> tuple[Tape, list[Node], list[Match]]:
+        """Run the graph at other inputs, and the lines of the wrong steps; the other gradients are the right ones.
+
+        Returns:
+            The graph, its inputs, and the matches with its values.
+
+        Raises:
+            ValueError: a wrong line cannot be run alone.
+        """
+        tape, twins = self.tape.moved(changed)
+        nodes = [twins.get(m.version.node, m.version.node) for m in self.matches]
+        right_gradients = tape.walk(nodes)
+        values = self._forward_values(twins)
+        values |= {m.gradient.name: right_gradients[node] for m, node in zip(self.matches, nodes, strict=True)}
+        matches = []
+        for k, (m, node) in enumerate(zip(self.matches, nodes, strict=True)):
+            array = right_gradients[node]
+            if k in wrong:
+                alone = self._line(k, self.walked.states[k])
+                if alone is None:
+                    raise ValueError(m.gradient.name)
+                line, arrays = alone
+                array = np.asarray(raw(line(**_scope(arrays, values))))
+            states = [self.walked.states[k]._replace(array=array)]
+            matches.append(m._replace(version=m.version._replace(node=node), states=states))
+        return tape, [twins[node] for node in changed], matches
+
+    def _line(self, k: int, state: State) -> tuple[Any, dict[str, Any]] | None:
+        """Return the line that made step `k` as a function, and its arguments; None if it cannot be run alone."""
+        label, statement = self.matches[k].gradient.name, state.statement
+        read = _reads(statement.text, label)
+        if read is None or not statement.line or not read <= {*self.names, *vars(builtins)}:
+            return None
+        values_read = {name: self._copied(self.names[name]) for name in read if name in self.names}
+        arrays = {name: value for name, value in values_read.items() if isinstance(value, KINDS)}
+        line = _function(statement.text, label, arrays, {n: v for n, v in self.names.items() if n not in arrays})
+        try:
+            is_same = np.array_equal(np.asarray(raw(line(**arrays))), self.walked.states[k].array, equal_nan=True)
+        except Exception:  # a line of user code may raise anything when it runs alone
+            return None
+        return (line, arrays) if is_same else None  # else a name that it reads was bound again after it ran
+
+    def _forward_values(self, twins: Mapping[Node, Node]) -> dict[str, Array]:
+        """Return the forward values at other inputs by name."""
+        return {label: np.array(twins.get(v.node, v.node).out) for label, v in self._tensors()}
 
     def _tensors(self) -> list[tuple[str, Any]]:
         return [(label, bound_versions[-1]) for label, bound_versions in self.run.graph.versions.items()]
@@ -92,7 +132,7 @@ class Cells:
         leaves = [t.node for t in self.run.graph.tensors if t.node is not None]
         moved = {n: nearby(np.asarray(n.out), rng) for n in leaves}
         tape, twins = self.tape.moved(moved)
-        values = {label: np.array(twins.get(v.node, v.node).out) for label, v in self._tensors()}
+        values = self._forward_values(twins)
         random_gradients = {}
         for j, m in enumerate(self.matches):
             if j != k:
@@ -102,6 +142,11 @@ class Cells:
         moved_node = twins.get(node, node)
         rule_gradients = tape.walk([*random_gradients, moved_node], lambda n, g, marked: random_gradients.get(n))
         return values, rule_gradients[moved_node]
+
+
+def _scope(arrays: Mapping[str, Any], values: Mapping[str, Array]) -> dict[str, Any]:
+    """Return the arguments of a line with other values."""
+    return {name: _like(values[name], value) if name in values else value for name, value in arrays.items()}
 
 
 def _like(array: Array, value: Any) -> Any:

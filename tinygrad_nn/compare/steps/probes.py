@@ -111,6 +111,13 @@ def has_single(leaves: Sequence[Array]) -> bool:
     return any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in leaves)
 
 
+def has_finite_gradients(run: Passes) -> bool:
+    """Tell whether a backward ran to its end and all its gradients are finite."""
+    return run.backward.stopped is None and all(
+        np.isfinite(gradient.states[-1].array).all() for gradient in run.backward.gradients
+    )
+
+
 def matched(run: Passes, summed: float = 1.0) -> tuple[Tape, dict[Node, Array], list[Match], list[str]]:
     """Return the graph of a run, the right gradient of each value, the matches in the order of the walk, and notes.
 
