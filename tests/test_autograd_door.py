@@ -295,6 +295,11 @@ def test_forward_mode_asks_the_forward_rule_and_higher_orders_both() -> None:
     defjvp(f, lambda v, ans, x, y: v * 2 * x * np.sin(y), lambda v, ans, x, y: v * x**2 * np.cos(y))
     check_grads(f, (0, 1))(X, 2 * X)
     same(hessian(lambda x: np.sum(f(x, 1.0)))(X), 2 * onp.sin(1.0) * onp.eye(3))
+    scaled = primitive(lambda k, x, y: k * x * onp.sin(y))
+    defvjp(scaled, None, lambda ans, k, x, y: lambda g: g * k * np.sin(y))
+    defjvp(scaled, None, "same")
+    same(make_jvp(lambda x: scaled(3.0, x, 0.5), X)(onp.arange(3.0))[1], 3 * onp.arange(3) * onp.sin(0.5))
+    same(make_jvp(lambda k: scaled(k, X, 0.5), 3.0)(2.0)[1], 0 * X)
 
     @primitive
     def plain(x: object) -> tuple[object, ...]:
@@ -562,6 +567,11 @@ def test_distributions_at_their_ends_and_by_keyword() -> None:
     same(getval(stats.gamma.sf(x, a=2.0, scale=3.0)), scipy.stats.gamma.sf(x.data, a=2, scale=3))
     same(getval(stats.norm.logpdf(x, scale=2.0, loc=1.0)), scipy.stats.norm.logpdf(x.data, 1, 2))
     same(getval(stats.norm.logsf(Tensor(40.0))), scipy.stats.norm.logsf(40.0), 1e-11)
+    for name in CONTINUOUS:
+        with onp.errstate(divide="ignore"):
+            for law, given, shapes in ((scipy.stats.beta, [0.0, 1.0], (1.0, 1.0)), (scipy.stats.gamma, [0.0], (1.0,))):
+                found = getattr(getattr(stats, law.name), name)(Tensor(onp.array(given)), *shapes)
+                same(getval(found), getattr(law, name)(given, *shapes))
     same(getval(stats.poisson.logpmf([-1, 0.5, 2], Tensor(2.0))), [-onp.inf, -onp.inf, onp.log(2) - 2])
     assert onp.isfinite(grad(lambda x: np.sum(np.exp(stats.beta.logpdf(x, 2.0, 3.0))))(x.data)).all()
     assert stats.norm.ppf(0.5) == 0.0
