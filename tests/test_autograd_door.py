@@ -281,6 +281,9 @@ def test_forward_rules_alone_are_enough() -> None:
     defjvp_argnums(made[2], lambda ns, vs, ans, args, kwargs: sum(rules[n](v, ans, *args) for n, v in zip(ns, vs)))  # noqa: B905
     for each in made:
         check_grads(each, (0, 1))(X, 2 * X)
+    product = primitive(lambda x, y, z: x * y**2 * z)
+    defjvp(product, "same", lambda v, ans, x, y, z: v * 2 * x * y * z, "same")
+    check_grads(product, (0, 1, 2), order=1)(X, 2 * X, 3 * X)
     double = primitive(lambda x: 2 * x)
     def_linear(double)
     assert grad(double)(3.0) == 2.0

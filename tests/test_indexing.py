@@ -486,7 +486,8 @@ def test_an_update_that_there_is_not_says_what_to_write(name: str, instead: str)
 
 
 @pytest.mark.parametrize("update", [
-    np.subtract, operator.sub, operator.mul, np.divide, operator.truediv, np.power, operator.pow, np.maximum, np.minimum,
+    np.subtract, np.divide, np.power, np.maximum, np.minimum,
+    operator.sub, operator.mul, operator.truediv, operator.pow,
 ])  # fmt: skip
 def test_what_to_write_for_an_update_that_there_is_not_does_it(update: Any) -> None:
     x, value = np.array([3.0, 5.0, 7.0]), np.array([2.0, 8.0])
