@@ -1,5 +1,6 @@
 """The API of HIPS autograd in `tinygrad_nn.autograd`: gradients against closed forms and finite differences."""
 
+import itertools
 import sys
 import warnings
 from collections import OrderedDict
@@ -148,6 +149,7 @@ def test_aux_dicts_and_checkpoints() -> None:
     gradient, aux = ag.grad_and_aux(lambda x: (np.sum(x**2), {"twice": 2 * x}))(X)
     same(gradient, 2 * X)
     assert type(aux["twice"]) is onp.ndarray
+    assert not isbox(aux["twice"])
     found = ag.multigrad_dict(lambda x, *more, y=2.0, **named: x * more[0] * y * named["z"])(3.0, 4.0, z=5.0)
     assert found == OrderedDict(x=40.0, more=(30.0,), y=60.0, k={"z": 24.0}) or found["named"] == {"z": 24.0}
     f = ag.checkpoint(lambda x: np.sum(np.sin(x)))
@@ -458,6 +460,9 @@ def test_spaces_of_arrays_and_containers() -> None:
     assert vspace(1j).size == 2
     assert len(list(vspace(onp.zeros(2, complex)).standard_basis())) == 4
     assert space.covector(space.scalar_mul(tree, 2.0))["b"][0] == 2.0
+    z, w = X + 1j, X[::-1] - 2j * X
+    for argnum, other in ((0, w), (1, z)):
+        same(grad(vspace(z).inner_prod, argnum)(z, w), onp.conj(other))
     assert vspace(grad(lambda t: np.sum(t["a"]))(tree)) == space
     with pytest.raises(TypeError, match="a str has no vector space"):
         vspace("text")
@@ -639,14 +644,14 @@ def test_banded_systems_and_factors() -> None:
     solve = lambda ab, b: sp.linalg.solve_banded((2, 1), ab, b)
     same(getval(solve(Tensor(band), b)), scipy.linalg.solve_banded((2, 1), band, b))
     check_grads(lambda ab, b: solve(ab * (band != 0), b), (0, 1), modes=["rev"])(band, b)
-    symmetric = lambda S: 0.5 * (S + S.T)
-    for lower in (False, True):
+    symmetric = lambda S: 0.5 * (S + np.conj(S.T))
+    for lower, definite in itertools.product((False, True), (SPD, SPD + 0.5j * (A - A.T))):
         factor = lambda S, lower=lower: sp.linalg.cholesky(symmetric(S), lower=lower)
-        same(getval(factor(Tensor(SPD))), scipy.linalg.cholesky(SPD, lower=lower))
-        check_grads(factor, modes=["rev"])(SPD)
+        same(getval(factor(Tensor(definite))), scipy.linalg.cholesky(definite, lower=lower))
+        check_grads(factor, modes=["rev"])(definite)
         f = lambda S, b, lower=lower: sp.linalg.cho_solve(sp.linalg.cho_factor(symmetric(S), lower), b)
-        same(getval(f(Tensor(SPD), X)), onp.linalg.solve(SPD, X))
-        check_grads(f, (0, 1), modes=["rev"], order=1)(SPD, X)
+        same(getval(f(Tensor(definite), X)), onp.linalg.solve(definite, X))
+        check_grads(f, (0, 1), modes=["rev"], order=1)(definite, X)
 
 
 @pytest.mark.parametrize("mode", ["full", "valid", "same"])
