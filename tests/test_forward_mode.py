@@ -180,3 +180,4 @@ def test_an_argument_without_entries_and_float32() -> None:
     assert jacobian(lambda x: np.concatenate([x, x * x]))(x).dtype == np.float32
     derivative = jvp(lambda t: t.softmax() * Tensor(x), (x,), (x,))[1]
     assert derivative.dtype == np.float32
+    assert jvp(lambda x: x + np.ones(2), (x,), (x,))[1].dtype == np.float64
