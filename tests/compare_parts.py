@@ -20,10 +20,11 @@ import numpy as np
 import tinygrad_nn as tg
 from tests import small_steps, test_steps
 from tests.cases import CASES
-from tests.compare_record import NUMBER, digits, numbers, of_row
+from tests.compare_record import NUMBER, digits, has_one_worst, numbers, of_row
 from tests.compare_sweep import FUNCTIONS
 from tests.step_programs import PROGRAMS, changed
 from tests.wrong_backward import DEEP, DROPPED2, HEAVY, INNER, NARROW, ONE_ROW, PROBABLE, ROOT, SQUARE, YESNO, Setting
+from tinygrad_nn.compare.diagnosis import Row
 from tinygrad_nn.compare.edits.candidates import CandidateWriter
 from tinygrad_nn.compare.edits.reading import read_source
 from tinygrad_nn.compare.edits.scope import Scope, fields_used
@@ -347,6 +348,9 @@ def of_sides(name: str, seed: int) -> Callable[[], list[Any]]:
 def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], single: bool = False) -> Callable[[], Any]:
     """The report on the steps of a backward: what each belongs to, both verdicts and numbers, and the sentences."""
 
+    def has_worst(row: Row) -> bool:
+        return not row.ok and has_one_worst(row)
+
     def run() -> list[Any]:
         forward, backward = make()
         given = arrange(forward, inputs)
@@ -362,8 +366,8 @@ def of_steps(make: Callable[[], Any], inputs: Any, options: dict[str, Any], sing
             s.name, s.belongs_to, s.line and s.line - first, s.source, s.round, s.rounds, s.value_ok, s.rule_ok,
             *(part for row in (s.row, s.own) for part in (
                 *of_row(replace(row, role="input", apart=None)),
-                *((0, 0) if row.ok else (digits(row.manual, 4), digits(row.graph, 4))))),  # right: of any entry
-            0 if s.row.ok else digits(s.arrived, 4),
+                *((digits(row.manual, 4), digits(row.graph, 4)) if has_worst(row) else (0, 0)))),
+            digits(s.arrived, 4) if has_worst(s.row) else 0,
         )] for s in report.steps]  # fmt: skip
         said = [[d.kind, re.sub(r"line \d+", "line", d.where), d.factor, *words_and_numbers((d.text, *d.evidence))]
                 for d in report.diagnoses]  # fmt: skip

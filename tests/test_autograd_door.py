@@ -1,5 +1,6 @@
 """The API of HIPS autograd in `tinygrad_nn.autograd`: gradients against closed forms and finite differences."""
 
+import itertools
 import sys
 import warnings
 from collections import OrderedDict
@@ -148,6 +149,7 @@ def test_aux_dicts_and_checkpoints() -> None:
     gradient, aux = ag.grad_and_aux(lambda x: (np.sum(x**2), {"twice": 2 * x}))(X)
     same(gradient, 2 * X)
     assert type(aux["twice"]) is onp.ndarray
+    assert not isbox(aux["twice"])
     found = ag.multigrad_dict(lambda x, *more, y=2.0, **named: x * more[0] * y * named["z"])(3.0, 4.0, z=5.0)
     assert found == OrderedDict(x=40.0, more=(30.0,), y=60.0, k={"z": 24.0}) or found["named"] == {"z": 24.0}
     f = ag.checkpoint(lambda x: np.sum(np.sin(x)))
@@ -281,6 +283,9 @@ def test_forward_rules_alone_are_enough() -> None:
     defjvp_argnums(made[2], lambda ns, vs, ans, args, kwargs: sum(rules[n](v, ans, *args) for n, v in zip(ns, vs)))  # noqa: B905
     for each in made:
         check_grads(each, (0, 1))(X, 2 * X)
+    product = primitive(lambda x, y, z: x * y**2 * z)
+    defjvp(product, "same", lambda v, ans, x, y, z: v * 2 * x * y * z, "same")
+    check_grads(product, (0, 1, 2), order=1)(X, 2 * X, 3 * X)
     double = primitive(lambda x: 2 * x)
     def_linear(double)
     assert grad(double)(3.0) == 2.0
@@ -295,6 +300,11 @@ def test_forward_mode_asks_the_forward_rule_and_higher_orders_both() -> None:
     defjvp(f, lambda v, ans, x, y: v * 2 * x * np.sin(y), lambda v, ans, x, y: v * x**2 * np.cos(y))
     check_grads(f, (0, 1))(X, 2 * X)
     same(hessian(lambda x: np.sum(f(x, 1.0)))(X), 2 * onp.sin(1.0) * onp.eye(3))
+    scaled = primitive(lambda k, x, y: k * x * onp.sin(y))
+    defvjp(scaled, None, lambda ans, k, x, y: lambda g: g * k * np.sin(y))
+    defjvp(scaled, None, "same")
+    same(make_jvp(lambda x: scaled(3.0, x, 0.5), X)(onp.arange(3.0))[1], 3 * onp.arange(3) * onp.sin(0.5))
+    same(make_jvp(lambda k: scaled(k, X, 0.5), 3.0)(2.0)[1], 0 * X)
 
     @primitive
     def plain(x: object) -> tuple[object, ...]:
@@ -450,6 +460,9 @@ def test_spaces_of_arrays_and_containers() -> None:
     assert vspace(1j).size == 2
     assert len(list(vspace(onp.zeros(2, complex)).standard_basis())) == 4
     assert space.covector(space.scalar_mul(tree, 2.0))["b"][0] == 2.0
+    z, w = X + 1j, X[::-1] - 2j * X
+    for argnum, other in ((0, w), (1, z)):
+        same(grad(vspace(z).inner_prod, argnum)(z, w), onp.conj(other))
     assert vspace(grad(lambda t: np.sum(t["a"]))(tree)) == space
     with pytest.raises(TypeError, match="a str has no vector space"):
         vspace("text")
@@ -562,6 +575,11 @@ def test_distributions_at_their_ends_and_by_keyword() -> None:
     same(getval(stats.gamma.sf(x, a=2.0, scale=3.0)), scipy.stats.gamma.sf(x.data, a=2, scale=3))
     same(getval(stats.norm.logpdf(x, scale=2.0, loc=1.0)), scipy.stats.norm.logpdf(x.data, 1, 2))
     same(getval(stats.norm.logsf(Tensor(40.0))), scipy.stats.norm.logsf(40.0), 1e-11)
+    for name in CONTINUOUS:
+        with onp.errstate(divide="ignore"):
+            for law, given, shapes in ((scipy.stats.beta, [0.0, 1.0], (1.0, 1.0)), (scipy.stats.gamma, [0.0], (1.0,))):
+                found = getattr(getattr(stats, law.name), name)(Tensor(onp.array(given)), *shapes)
+                same(getval(found), getattr(law, name)(given, *shapes))
     same(getval(stats.poisson.logpmf([-1, 0.5, 2], Tensor(2.0))), [-onp.inf, -onp.inf, onp.log(2) - 2])
     assert onp.isfinite(grad(lambda x: np.sum(np.exp(stats.beta.logpdf(x, 2.0, 3.0))))(x.data)).all()
     assert stats.norm.ppf(0.5) == 0.0
@@ -626,14 +644,14 @@ def test_banded_systems_and_factors() -> None:
     solve = lambda ab, b: sp.linalg.solve_banded((2, 1), ab, b)
     same(getval(solve(Tensor(band), b)), scipy.linalg.solve_banded((2, 1), band, b))
     check_grads(lambda ab, b: solve(ab * (band != 0), b), (0, 1), modes=["rev"])(band, b)
-    symmetric = lambda S: 0.5 * (S + S.T)
-    for lower in (False, True):
+    symmetric = lambda S: 0.5 * (S + np.conj(S.T))
+    for lower, definite in itertools.product((False, True), (SPD, SPD + 0.5j * (A - A.T))):
         factor = lambda S, lower=lower: sp.linalg.cholesky(symmetric(S), lower=lower)
-        same(getval(factor(Tensor(SPD))), scipy.linalg.cholesky(SPD, lower=lower))
-        check_grads(factor, modes=["rev"])(SPD)
+        same(getval(factor(Tensor(definite))), scipy.linalg.cholesky(definite, lower=lower))
+        check_grads(factor, modes=["rev"])(definite)
         f = lambda S, b, lower=lower: sp.linalg.cho_solve(sp.linalg.cho_factor(symmetric(S), lower), b)
-        same(getval(f(Tensor(SPD), X)), onp.linalg.solve(SPD, X))
-        check_grads(f, (0, 1), modes=["rev"], order=1)(SPD, X)
+        same(getval(f(Tensor(definite), X)), onp.linalg.solve(definite, X))
+        check_grads(f, (0, 1), modes=["rev"], order=1)(definite, X)
 
 
 @pytest.mark.parametrize("mode", ["full", "valid", "same"])

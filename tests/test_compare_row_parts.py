@@ -89,6 +89,17 @@ def test_an_entry_in_which_large_terms_cancel_does_not_stand_out(
     assert compare_row(pair, exact, np.random.default_rng(0), 1)[0].ok == ok
 
 
+@pytest.mark.parametrize(("roundings", "worst"), [((1e-12, 1e-3, 1e-12), (2,)), ((1e-12, 1e-3, 1.0), (1,))])
+def test_the_worst_of_the_wrong_entries_is_that_of_the_largest_error(
+    roundings: tuple[float, ...], worst: tuple[int]
+) -> None:
+    graph, error = np.array([1.0, 4.0, 2.0]), np.array([0.1, 0.5, 0.75])
+    pair = ArrayPair("W", "intermediate", graph + error, graph, np.array(roundings))
+    row = compare_row(pair, lambda index: CheckedEntry(graph[index], 1e-9, False), np.random.default_rng(0), 1)[0]
+    assert row.worst == worst
+    assert row.wrong == np.mean(error > roundings)
+
+
 @pytest.mark.parametrize(("value", "far", "disputed"), [
     (1.0, 0.0, False), (1.9, 0.0, False), (2.1, 0.0, True), (0.1, 0.0, False), (-0.1, 0.0, True), (1.0, 0.4, False),
     (1.0, 0.6, True), (1.0, -0.4, False), (1.0, -0.6, True),

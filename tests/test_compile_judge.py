@@ -381,3 +381,13 @@ def test_a_copied_operation_has_everything_but_its_arguments() -> None:
     new = op.copied(["other"])
     assert new.args == ["other"]
     assert all(getattr(new, name) == getattr(op, name) for name in names if name != "args")
+
+
+def test_a_plan_is_compared_after_its_buffers_were_filled_with_nan() -> None:
+    plan = tg.compile(lambda x: (lambda y: np.sin(y) + np.cos(y)[::-1])(x * 2), backend="numpy").plan(np.ones(4))
+    seen: list[np.ndarray] = []
+    run, plan.enter = plan.run, lambda args, kwargs: seen.extend(x.copy() for x in plan.writer.buffers) or run(*args)
+    draws: Any = SimpleNamespace(rewind=lambda: None)
+    check.Trial(None, plan, plan.program, lambda leaves: (leaves, {}), draws)._replayed([np.ones(4)])
+    assert seen
+    assert all(np.isnan(x.view(float)).all() for x in seen)

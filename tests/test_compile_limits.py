@@ -80,7 +80,14 @@ def test_a_plan_that_was_looked_at_takes_the_place_of_the_last_one() -> None:
     f(np.ones(2))
     f.plan(np.ones(3))
     np.testing.assert_array_equal(f(np.ones(2)), doubled(np.ones(2)))
-    assert len(f.plans) == 1
+    assert [key[1][0][0] for key in f.plans] == [(2,)]
+
+
+def test_a_look_at_the_plan_draws_nothing() -> None:
+    f, rng = compile(lambda x, rng: x * rng.random(2), backend="numpy"), np.random.default_rng(3)
+    for _ in range(2):
+        f.plan(np.ones(2), rng)
+    np.testing.assert_array_equal(f(np.ones(2), rng), np.random.default_rng(3).random(2))
 
 
 def test_reasons_why_there_is_no_plan_are_bounded_too() -> None:
@@ -90,6 +97,10 @@ def test_reasons_why_there_is_no_plan_are_bounded_too() -> None:
         quiet(f, {"a": np.ones(n)}["a"], "text" if n < 0 else n)
     assert len(f.plans) <= 2
     assert len(f._fixed) <= 2
+    f = compile(lambda named, k: next(iter(named.values())) * (1 if k > 0 else 2), backend="numpy", maxsize=2)
+    for n in range(4):
+        quiet(f, {f"x{n}": np.ones(2)}, n)
+    assert len(f._fixed) == len(f.plans) == 2
 
 
 def test_what_flags_held_is_let_go() -> None:

@@ -173,6 +173,18 @@ def test_forward_and_second_derivatives_are_nan_too_where_they_are_not_known() -
     assert np.isnan(hessian(lambda x: of(np.exp)(x)[0, 1])(np.eye(2))).all()
 
 
+def test_what_else_a_gradient_depends_on_has_no_derivative_where_the_gradient_is_not_known() -> None:
+    of_x = grad(lambda x, y: (L.eigvalsh(x) * C[0] * y).sum())
+    assert np.isnan(jacobian(lambda y: of_x(np.eye(3), y))(0.7)).all()
+
+
+def test_anomalies_are_found_after_a_walk_through_equal_values_too() -> None:
+    with tg.detect_anomaly():
+        of(np.exp)(tg.Tensor(np.eye(2))).sum().backward()
+        with pytest.raises(FloatingPointError, match="log made -inf"):
+            np.log(tg.Tensor(0.0))
+
+
 @pytest.mark.parametrize("x", [np.zeros((3, 2)), np.eye(3)[:, :1] @ np.ones((1, 2)), np.ones((2, 3))])
 def test_second_derivatives_of_functions_of_singular_values_that_are_0(x: np.ndarray) -> None:
     for f, same in (

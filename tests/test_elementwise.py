@@ -68,6 +68,13 @@ def test_slopes_at_singular_points_are_infinite_where_a_cotangent_arrives() -> N
         assert slopes(lambda x: x**0.5, 0.0, 1) == [INF]
 
 
+@pytest.mark.parametrize("f", [np.arcsin, np.arccos, np.arccosh, np.arctanh])
+@pytest.mark.parametrize("z", [1 + 0j, -1 + 0j])
+def test_slopes_at_singular_points_of_complex_functions_are_infinite_too(f: Callable, z: complex) -> None:
+    with np.errstate(all="ignore"):
+        assert np.isinf(grad(lambda z: np.real(f(z)))(np.array(z)).real)
+
+
 def test_powers_at_zero() -> None:
     assert slopes(lambda x: x**3, 0.0, 4) == [0, 0, 6, 0]
     assert slopes(lambda x: np.power(x, np.array(3.0)), 0.0, 4) == [0, 0, 6, 0]

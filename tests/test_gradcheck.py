@@ -16,6 +16,7 @@ from tinygrad_nn.gradcheck import (
     derivative,
     numerical_gradient,
 )
+from tinygrad_nn.gradcheck.check import Check
 from tinygrad_nn.gradcheck.numerical import Line
 from tinygrad_nn.primitive import OVERRIDES, REGISTRY
 
@@ -200,6 +201,24 @@ def test_results_that_are_not_finite_are_no_agreement() -> None:
 def test_a_kink_at_the_point_is_reported(f: Callable[..., Any]) -> None:
     report = check_gradients(f, np.array([0.0, 1.0, 2.0]))
     assert any("a kink at the point" in kink for kink in report.kinks)
+
+
+def test_a_kink_that_only_wide_steps_see_is_not_at_the_point() -> None:
+    w = 1e-7
+    found = derivative(lambda t: float(w * (np.logaddexp(0, t / w) + np.tanh(t / w))), 1e-23)
+    assert (found.value, found.kink) == (pytest.approx(1.5, abs=1e-12), "a kink at a distance of more than 8e-07")
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_a_jump_has_no_derivative_and_no_smaller_steps_are_tried(size: float) -> None:
+    asked: list[float] = []
+    found = derivative(lambda t: asked.append(t) or size * float(t > 0) + t * t, 1e-16)
+    assert (found.error >= abs(found.value), found.kink, len(asked) < 50) == (True, "a kink at the point", True)
+
+
+def test_a_comparison_without_a_tolerance_is_blind() -> None:
+    check = Check(1, "x", 1.0, 1.0, np.nan)
+    assert (check.agrees, check.blind) == (False, True)
 
 
 @pytest.mark.parametrize("distance", [0.01, 0.003, 1e-3, 1e-4, 1e-5])

@@ -1,5 +1,6 @@
 """Indexing, updates, joins and shapes beyond what the table of cases shows: duplicates, kinks, errors, odd layouts."""
 
+import operator
 import re
 from typing import Any
 
@@ -482,6 +483,22 @@ def test_a_placeholder_delegates_value_methods_to_its_tensor(name: str) -> None:
 def test_an_update_that_there_is_not_says_what_to_write(name: str, instead: str) -> None:
     with pytest.raises(AttributeError, match=re.escape(instead)):
         getattr(Tensor(np.ones(2)).at[0], name)
+
+
+@pytest.mark.parametrize("update", [
+    np.subtract, np.divide, np.power, np.maximum, np.minimum,
+    operator.sub, operator.mul, operator.truediv, operator.pow,
+])  # fmt: skip
+def test_what_to_write_for_an_update_that_there_is_not_does_it(update: Any) -> None:
+    x, value = np.array([3.0, 5.0, 7.0]), np.array([2.0, 8.0])
+    name = {"truediv": "div"}.get(update.__name__, update.__name__)
+    with pytest.raises(AttributeError) as error:
+        getattr(Tensor(x).at[0], name)
+    edit = str(error.value).partition("Write ")[2][:-1]
+    wanted = x.copy()
+    wanted[[2, 0]] = update(x[[2, 0]], value)
+    found = eval(edit, {"t": Tensor(x), "index": [2, 0], "value": value})
+    np.testing.assert_allclose(found.data, wanted, rtol=1e-15)
 
 
 @pytest.mark.parametrize("name", ["set", "add", "multiply", "min", "max"])

@@ -97,6 +97,19 @@ def test_it_is_said_once(loop: Callable[[], None], message: str) -> None:
     assert re.search(message, str(said[0].message))
 
 
+def test_each_edit_that_the_warning_of_a_lost_leaf_names_takes_the_step() -> None:
+    with pytest.warns(GradientWarning, match=LOSES) as said:
+        lost()
+    edits = re.search(r"write (w\.data .*), or let (\S+ \S+) or (\S+ \S+ \S+) do it", str(said[0].message))
+    assert edits is not None
+    for edit in edits.groups():
+        w, b = parameters()
+        walk_back(w, b)
+        wanted = w.data - 0.1 * w.grad
+        exec(edit, {"w": w, "lr": 0.1, "optim": optim})
+        np.testing.assert_allclose(w.data, wanted, rtol=1e-15, err_msg=edit)
+
+
 @pytest.mark.parametrize("make", [lambda groups: optim.Minimizer([{"parameters": g} for g in groups], "sgd", 0.1),
                                   lambda groups: optim.SGD([{"params": g} for g in groups], lr=0.1)])  # fmt: skip
 def test_a_gradient_that_grows_in_the_second_group_warns(make: Any) -> None:

@@ -210,6 +210,7 @@ SMALLER: dict[str, dict[str, str]] = {
         "np.multiply(a, 1.0)": "t1 = multiply(a, 1.0); t1",
         "np.add(-0.0, a)": "t1 = add(-0.0, a); t1",
         "np.subtract(a, 0.0)": "t1 = subtract(a, 0.0); t1",
+        "np.reshape(a, (1,))": "t1 = array(a); t2 = reshape[1](t1); t2",
     },
     "f n": {
         "a * np.multiply(1.0, b)": "t1 = multiply(1.0, b); t2 = multiply(a, t1); t2",

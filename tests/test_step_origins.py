@@ -353,3 +353,33 @@ def test_gradients_in_another_sense_are_right_and_mistakes_beside_them_are_found
     assert not any(d.kind == "convention" for d in report.diagnoses)
     report = compared(text.replace(*wrong), inputs)
     assert {step.line for step in report.steps if not step.rule_ok} == {line}, str(report)
+
+
+NORMED = """def forward(x, W, b):
+    z = x @ W + b
+    c = z - z.mean(axis=0)
+    s = np.sqrt((c * c).mean(axis=0) + 1e-3)
+    y = c / s
+    return (y**3).sum()
+
+
+def backward(x, W, b, c, s, y):
+    dy = 3 * y**2
+    ds = -(dy * c / s**2).sum(axis=0)
+    dc = dy / s + ds / s * c / len(x)
+    dz = dc - dc.mean(axis=0)
+    db = dz.sum(axis=0)
+    dW = x.T @ dz
+    dx = dz @ W.T
+    return dx, dW, db
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_gradient_of_zero_is_right_though_the_rounding_of_wrong_terms_is_larger(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inputs = {"x": rng.normal(size=(20, 3)), "W": rng.normal(size=(3, 4)), "b": rng.normal(size=4)}
+    report = compared(NORMED.replace("3 * y**2", "30000 * y**2"), inputs)
+    assert [step.name for step in report.steps if step.value_ok] == ["db"], str(report)
+    lost = compared(NORMED.replace("dc - dc.mean(axis=0)", "dc"), inputs)
+    assert {step.name: step.value_ok for step in lost.steps}["db"] is False

@@ -56,6 +56,21 @@ def loss(x: Any, w: Any) -> Any:
     return (np.tanh(x @ w.T) ** 2).sum() + np.exp(-x).mean()
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_one_compiled_function_is_called_by_eight_threads_at_once(backend: str) -> None:
+    both = tg.value_and_grad(loss)
+    fast = tg.compile(both, backend=backend)
+    fast(X, np.eye(3))
+
+    def work(number: int) -> None:
+        for k in range(50):
+            x = X * (1 + number + k)
+            for found, wanted in zip(fast(x, np.eye(3)), both(x, np.eye(3)), strict=True):
+                np.testing.assert_allclose(found, wanted, rtol=1e-13, atol=1e-13)
+
+    together(work)
+
+
 def test_separate_graphs_in_eight_threads_give_the_gradients_of_one() -> None:
     def work(number: int) -> list[Any]:
         found = []

@@ -531,7 +531,7 @@ def test_queries_along_an_axis_are_answered_per_sample(question: Any, shape: tup
     [
         lambda x, i, j: x[:, i], lambda x, i, j: x[:, :, i], lambda x, i, j: x[:, i[:, None] * 0 + j],
         lambda x, i, j: x[:, i, j], lambda x, i, j: x[i, :, j], lambda x, i, j: x[..., i[0]],
-        lambda x, i, j: x[:, i, None],
+        lambda x, i, j: x[:, i, None], lambda x, i, j: x[:, i, None, j], lambda x, i, j: x[:, i[0], None, j[0]],
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("shared", [False, True], ids=["own arrays", "one array"])

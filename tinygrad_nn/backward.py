@@ -95,7 +95,7 @@ def walk(
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
     spent: list[Node] = []  # freed at the end only: at equal values a factorisation reruns the operations after it
     spare, far = thread.mode.spare, root.index - LONG
-    # Nodes whose pending gradient is an array made here, so += may write into it; for the values see `_add_part`.
+    # Nodes whose pending gradient was made here, so += may write into an array; for the values see `_add_part`.
     summed: dict[Node | None, bool | None] = {}
     # A heap, youngest Node first: all children of a Node are younger, so its cotangent is complete when its turn comes.
     queue: list[tuple[int, Node]] = []
@@ -165,7 +165,7 @@ def walk(
                         ahead = parent
                     else:
                         heappush(queue, (-parent.index, parent))
-            elif parent in summed and not differentiable:
+            elif parent in summed:
                 pending[parent] += r
             else:
                 pending[parent] = pending[parent] + r

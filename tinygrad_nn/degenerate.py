@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .node import Node, recording, thread
+from .node import Node, recording, switched, thread
 from .primitive import Primitive, Ties, undetermined
 from .tensor import Tensor, apply, leaf, raw, wrap
 
@@ -71,12 +71,8 @@ def rules_at_ties(walk: Walk, ancestors: Path, node: Node, root: Node, seed: Any
 def _rotated_cotangent(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any) -> Any:
     """Return the cotangent for another choice of vectors, since for a single choice it may be 0 by chance."""
     values = node.primitive.ties.rotated(node.out, node.args[0])  # type: ignore[union-attr, index]
-    mode = thread.mode
-    inspect, mode.inspect = mode.inspect, None
-    try:
+    with switched("inspect", None):
         return raw(_cotangent(walk, path, node, root, seed, values)[0])
-    finally:
-        mode.inspect = inspect
 
 
 def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any, g: Any, own_gradient: Any) -> Any:
@@ -95,15 +91,11 @@ def _settled(walk: Walk, path: Sequence[Node], node: Node, root: Node, seed: Any
     ties: Ties = node.primitive.ties  # type: ignore[union-attr, assignment]
     x, out, rule = node.args[0], node.out, node.primitive.vjps[0]  # type: ignore[index, union-attr]
     found, arrived = [], []
-    mode = thread.mode
-    inspect, mode.inspect = mode.inspect, None  # operations that run again were inspected the first time
-    try:
+    with switched("inspect", None):  # operations that run again were inspected the first time
         for values in (out, ties.rotated(out, x)):
             again, g_tangent = _cotangent(walk, path, node, root, seed, values)
             arrived.append(raw(again))
             found.append(rule(again, values, x, g_tangent=g_tangent, **node.meta))  # type: ignore[misc]
-    finally:
-        mode.inspect = inspect
     first, second = (raw(r) for r in found)
     half = np.sqrt(np.finfo(x.dtype).eps)  # compare half the digits: the operations that follow may lose as many
     scale = _largest(first) + _largest(second) + _largest(arrived[0]) / ties.size(out, x)[..., None, None]

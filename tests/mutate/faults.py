@@ -19,7 +19,11 @@ from types import CodeType
 from typing import NamedTuple
 
 ROOMS = {
-    "engine": ("tensor.py", "node.py", "primitive.py", "backward.py", "custom.py", "tree.py", "transforms"),
+    "engine": (
+        "tensor.py", "node.py", "leaves.py", "primitive.py", "backward.py", "degenerate.py", "custom.py", "implicit.py",
+        "symmetric.py", "tree.py", "transforms",
+    ),
+    "autograd": ("autograd",),
     "ops": ("ops",),
     "manual": ("manual",),
     "nn": ("nn",),
@@ -29,7 +33,7 @@ ROOMS = {
     "compare": ("compare",),
     "compiled": ("compiled",),
     "graph": ("graph", "gradcheck"),
-}
+}  # fmt: skip
 SHOWN = {"__repr__", "__str__", "__format__", "__dir__"}  # functions that only show
 ASKED = {"isinstance", "issubclass", "getattr", "setattr", "hasattr", "cast", "print"}  # whose arguments stay in order
 COMMUTATIVE = {"max", "min", "maximum", "minimum", "fmax", "fmin", "array_equal", "shares_memory", "logaddexp"}

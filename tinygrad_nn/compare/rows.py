@@ -63,7 +63,7 @@ def compare_row(
     wrong_mask = excess > 1
     if pair.role != "intermediate":  # in a delta, errors have many sizes: some of its units are saturated
         wrong_mask |= _outliers(excess, error, graph) & (error > _rounding_of_largest(pair))
-    worst = _largest(excess)
+    worst = _largest(np.where(wrong_mask, error, 0.0) if wrong_mask.any() else excess)
     answers = {index: check_entry(index) for index in _chosen(shape, entries, rng, worst)}
     smooth = {index: answer for index, answer in answers.items() if not answer.kink and math.isfinite(answer.value)}
     wrong = bool(wrong_mask.any()) and manual is not None

@@ -321,9 +321,8 @@ class Compiled:
     def _limit(self) -> None:
         """Drop the least recently used plans beyond `maxsize`."""
         while self.maxsize is not None and len(self.plans) > self.maxsize:
-            gone = self.plans.pop(next(iter(self.plans)))
-            if isinstance(gone, Plan) and gone.enter is self._last:
-                self._last = no_plan
+            del self.plans[next(iter(self.plans))]
+            self._last = no_plan
         kinds = {kind for kind, _ in self.plans}
         for kind in [kind for kind in self._fixed if kind not in kinds]:
             del self._fixed[kind]

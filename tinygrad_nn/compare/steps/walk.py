@@ -169,4 +169,8 @@ def bounds_of(
             for k, node in enumerate(nodes):
                 noise = np.abs(shaken[node] - plain[node])
                 bounds[k] = np.fmax(bounds[k], 2 * np.where(np.isfinite(noise), noise, 0.0))
+    for k, (user, right) in enumerate(zip(arrays, at_point.grads[: len(nodes)], strict=False)):
+        if user.shape == right.shape:  # where both are zero up to rounding, that of the user's terms may be larger
+            are_zero = (np.abs(user) <= rule_bounds[k]) & (np.abs(right) <= values[k])
+            values[k] = values[k] + np.where(are_zero, rule_bounds[k], 0.0)
     return values, rule_bounds
