@@ -15,7 +15,7 @@ import numpy as np
 from ...backward import ancestors
 from ...common.printable import printable
 from ...gradcheck.numerical import to_double
-from ...node import FREED
+from ...node import FREED, Node
 from ...tensor import Tensor, raw, wrap
 from ..paths import copy_node, rerun_nodes
 from .names import Names, as_mapping
@@ -77,17 +77,21 @@ def read_namespace(
         )
     has_float32 = any(np.asarray(s.array).dtype == np.float32 for gradient in gradients for s in gradient.states)
     has_float32 |= any(np.asarray(node.out).dtype == np.float32 for node in graph)
-    leaves = [node for node in graph if node.primitive is None]
-    twins = {node: node for node in graph}
-    if has_float32:  # where a value is 0 in float32, nothing is known of its gradient
-        twins = rerun_nodes([node for node in graph if node.primitive is not None],
-                            {node: copy_node(node, out=to_double(node.out)) for node in leaves})  # fmt: skip
-    values = {label: wrap(twins[t.node].out, twins[t.node]) if has_float32 else t  # type: ignore[index]
-              for label, t in forward.items()}  # fmt: skip
+    values, inputs = _in_float64(graph, forward) if has_float32 else (
+        forward, [wrap(node.out, node) for node in graph if node.primitive is None])  # fmt: skip
     versions = {label: [Version(t.node, t, NOTHING, "", {""})] for label, t in values.items()}  # type: ignore[arg-type]
-    inputs, end = [wrap(twins[node].out, twins[node]) for node in leaves], values[loss]
+    end = values[loss]
     graph_of = Forward(versions, [end], [loss], end, None, inputs, values)
     return Passes(graph_of, [np.ones(end.shape)], Backward(gradients, helpers), has_float32, graph_of, None)
+
+
+def _in_float64(graph: list[Node], forward: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Return the Tensors and the leaves of a graph computed again in float64: a 0 of float32 has no gradient."""
+    leaves = [node for node in graph if node.primitive is None]
+    twins = rerun_nodes([node for node in graph if node.primitive is not None],
+                        {node: copy_node(node, out=to_double(node.out)) for node in leaves})  # fmt: skip
+    values = {label: wrap(twins[t.node].out, twins[t.node]) for label, t in forward.items()}  # type: ignore[index]
+    return values, [wrap(twins[node].out, twins[node]) for node in leaves]
 
 
 def _loss(tensors: Mapping[str, Tensor]) -> str:
