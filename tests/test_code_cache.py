@@ -233,7 +233,7 @@ def test_pruning_removes_the_least_recently_used_files(place: Path, monkeypatch:
 unix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="modes of files mean something on Unix only")
 
 
-@pytest.fixture(params=["itself", "the way to it", "a link", "of another user", "not even a folder"])
+@pytest.fixture(params=["itself", "itself, sticky", "the way to it", "a link", "of another user", "not even a folder"])
 def open_place(request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache folder that other users can write to, with a planted file that has a valid checksum."""
     adding(1.0)
@@ -242,6 +242,8 @@ def open_place(request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.
     file.write_bytes(content + cache.digest(file, content))
     if request.param == "itself":
         place.chmod(0o777)
+    elif request.param == "itself, sticky":  # others can add files, though they cannot rename those that are there
+        place.chmod(0o1777)
     elif request.param == "the way to it":
         place.parent.chmod(0o777)
     elif request.param == "a link":

@@ -83,6 +83,13 @@ def test_a_plan_that_was_looked_at_takes_the_place_of_the_last_one() -> None:
     assert [key[1][0][0] for key in f.plans] == [(2,)]
 
 
+def test_a_look_at_the_plan_draws_nothing() -> None:
+    f, rng = compile(lambda x, rng: x * rng.random(2), backend="numpy"), np.random.default_rng(3)
+    for _ in range(2):
+        f.plan(np.ones(2), rng)
+    np.testing.assert_array_equal(f(np.ones(2), rng), np.random.default_rng(3).random(2))
+
+
 def test_reasons_why_there_is_no_plan_are_bounded_too() -> None:
     f = compile(lambda x, k: x if x.sum() > k else -x, backend="numpy", maxsize=2)
     for n in range(1, 6):

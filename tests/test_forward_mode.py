@@ -181,3 +181,5 @@ def test_an_argument_without_entries_and_float32() -> None:
     derivative = jvp(lambda t: t.softmax() * Tensor(x), (x,), (x,))[1]
     assert derivative.dtype == np.float32
     assert jvp(lambda x: x + np.ones(2), (x,), (x,))[1].dtype == np.float64
+    assert jvp(lambda _: x, (np.ones(2),), (np.ones(2),))[1].dtype == np.float32
+    assert vjp(lambda x: x, x)[1](Tensor(np.ones(2)))[0].dtype == np.float32

@@ -209,6 +209,13 @@ def test_a_kink_that_only_wide_steps_see_is_not_at_the_point() -> None:
     assert (found.value, found.kink) == (pytest.approx(1.5, abs=1e-12), "a kink at a distance of more than 8e-07")
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_a_jump_has_no_derivative_and_no_smaller_steps_are_tried(size: float) -> None:
+    asked: list[float] = []
+    found = derivative(lambda t: asked.append(t) or size * float(t > 0) + t * t, 1e-16)
+    assert (found.error >= abs(found.value), found.kink, len(asked) < 50) == (True, "a kink at the point", True)
+
+
 def test_a_comparison_without_a_tolerance_is_blind() -> None:
     check = Check(1, "x", 1.0, 1.0, np.nan)
     assert (check.agrees, check.blind) == (False, True)

@@ -428,7 +428,7 @@ def _svd_of_hermitian(a: Any, compute_uv: bool) -> Any:
     w, V = _run_eigh(a)
     order = np.argsort(np.abs(w))[..., ::-1]
     w, V = np.take_along_axis(w, order, axis=-1), np.take_along_axis(V, order[..., None, :], axis=-1)
-    return result_class(np.linalg.svd)(V, np.abs(w), H(V * np.copysign(1, as_arrays(w)).astype(w.dtype)[..., None, :]))
+    return result_class(np.linalg.svd)(V, np.abs(w), H(V * np.copysign(1, as_arrays(w))[..., None, :]))
 
 
 OVERRIDES.update({

@@ -391,8 +391,6 @@ def pushforward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> Callable[[S
     outside = any(_has_outside_graph(root, nodes) for root in roots)
 
     def pushed(directions: Sequence[Any]) -> list[Any]:
-        if through is None and (many := level_of(*directions)) is not None:
-            return many.one_by_one(lambda *vs: pushed(vs), *directions)
         live = outside or any(_wants_graph(v) for v in directions)
         tangents = {}
         for t, v in zip(inputs, directions, strict=True):
