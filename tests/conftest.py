@@ -207,21 +207,29 @@ class Places(list[str]):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Share the tests as `--dist loadfile` does, but look places up, and do not count what is done after each test."""
+    """Share the tests as `--dist loadfile` does, but look places up, and count down what is left of a file."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
     class Files(LoadFileScheduling):
+        def __init__(self, config: pytest.Config, log: Any) -> None:
+            super().__init__(config, log)
+            self.left: dict[str, int] = {}
+
         def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
             super().add_node_collection(node, Places(collection))
 
         def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
-            super().mark_test_complete(node, item_index, duration)
             files = self.assigned_work[node]
             file = self._split_scope(self.registered_collections[node][item_index])
-            if all(files[file].values()):
+            self.left[file] = self._pending_of({file: files[file]}) - 1
+            super().mark_test_complete(node, item_index, duration)
+            if not self.left[file]:
                 del files[file]
+
+        def _pending_of(self, workload: dict[str, dict[str, bool]]) -> int:
+            return sum(self.left.get(file, len(tests)) for file, tests in workload.items())
 
     return Files(config, log)
 

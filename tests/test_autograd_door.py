@@ -149,6 +149,7 @@ def test_aux_dicts_and_checkpoints() -> None:
     gradient, aux = ag.grad_and_aux(lambda x: (np.sum(x**2), {"twice": 2 * x}))(X)
     same(gradient, 2 * X)
     assert type(aux["twice"]) is onp.ndarray
+    assert not onp.shares_memory(make_vjp(lambda x: {"x": 2 * x, "a": A}, X)[1]["a"], A)
     assert not isbox(aux["twice"])
     found = ag.multigrad_dict(lambda x, *more, y=2.0, **named: x * more[0] * y * named["z"])(3.0, 4.0, z=5.0)
     assert found == OrderedDict(x=40.0, more=(30.0,), y=60.0, k={"z": 24.0}) or found["named"] == {"z": 24.0}

@@ -216,6 +216,12 @@ def test_a_jump_has_no_derivative_and_no_smaller_steps_are_tried(size: float) ->
     assert (found.error >= abs(found.value), found.kink, len(asked) < 50) == (True, "a kink at the point", True)
 
 
+def test_a_complex_step_is_of_the_first_order_only() -> None:
+    report = check_gradients(lambda x: np.exp(x) * np.sin(x), np.array([0.3, 0.7]), order=2, complex_step=True)
+    assert report.ok
+    assert {(c.order, c.method) for c in report.checks} == {(1, "complex step"), (2, "differences")}
+
+
 def test_a_comparison_without_a_tolerance_is_blind() -> None:
     check = Check(1, "x", 1.0, 1.0, np.nan)
     assert (check.agrees, check.blind) == (False, True)
