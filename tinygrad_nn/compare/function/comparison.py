@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...node import recording
 from ...tensor import Tensor, raw
 from ...transforms import new_input
 from ...tree import flatten
+from .. import guards
 from ..behaviour import UNSTEADY, no_value_diagnosis, same_results, unsteady_diagnosis
 from ..budget import Budget
 from ..conventions.code import Code, kept_draws
@@ -22,7 +23,6 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
-from ..guards import are_known, is_beyond_guard, largest_guard, smaller_inputs, trace_without_guards
 from ..numerical.full_gradients import differentiate_inputs
 from ..numerical.precision import WIDE, measured_rounding, shaken_rounding
 from ..numerical.sides import Run, Sides
@@ -172,10 +172,10 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
     rows, wrong_masks, kinks = _compute_rows(comparison, sides, rounding)
     probes = _compute_probes(comparison) if code.backward is None or callable(code.backward) else []
     tiny = tiny_constant(code.source, code.backward)
-    is_wrong = any(mask.any() for mask in wrong_masks)
     # each is asked only if the one before does not explain the difference, since each runs the function again
-    guard = _guard_in_the_way(comparison, graph) if is_wrong else (0.0, 1.0)
-    is_open = is_wrong and not guard[0]
+    wrong = {i for i, mask in enumerate(wrong_masks) if mask.any()}
+    guard, factors = _effects_of_guards(comparison, graph, wrong)
+    is_open = not wrong <= factors.keys()
     right_in = _wider_dtype_in_which_it_is_right(comparison, graph, rounding) if is_open else ""
     is_open = is_open and not right_in and bool(tiny)
     data = GradientData(
@@ -191,6 +191,7 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
         tiny=tiny,
         right_in=right_in,
         guard=guard,
+        without_guard=factors,
         tiny_is_cause=is_open and _is_right_with_smaller_constants(comparison, graph.grads),
     )
     diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
@@ -201,7 +202,7 @@ def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonRe
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
-    seen = [graph.grads, *sides.limits(), *([comparison.user_gradients] if data.guard[0] else [])]
+    seen = [graph.grads, *sides.limits(), *([comparison.user_gradients] if factors else [])]
     no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
     error = [np.zeros(x.shape) for x in rounding]
     return ComparisonResult(
@@ -270,39 +271,37 @@ def _are_within(user_gradients: Sequence[Array], grads: Sequence[Array], bounds:
                for m, g, bound in zip(user_gradients, grads, bounds, strict=True))  # fmt: skip
 
 
-def _guard_in_the_way(comparison: ComparisonInput, graph: Run) -> tuple[float, float]:
-    """Return the largest constant such as 1e-8 in a graph without which the user's gradients are right, 0 if none.
+def _effects_of_guards(
+    comparison: ComparisonInput, graph: Run, wrong: Collection[int]
+) -> tuple[float, dict[int, float]]:
+    """Return the largest constant such as 1e-8 in a graph, and the wrong gradients that are right without it.
 
-    Also return 1, or the factor below 1 with which the inputs must be multiplied before they are right.
+    Each has the factor by which the inputs must be multiplied before it is right: 1, or a number below it.
     """
-    guard, code = largest_guard(graph.trace.operations), comparison.code
-    if not guard:
-        return 0.0, 1.0
+    guard = guards.largest_guard(graph.trace.operations) if wrong else 0.0
+    return guard, guards.excused_by_guards(wrong, _trials(comparison))[0] if guard else {}
+
+
+def _trials(comparison: ComparisonInput) -> Iterator[guards.Trial]:
+    """Yield which gradients are right without constants such as 1e-8, also for smaller inputs."""
     try:
-        if _is_right_without_guards(comparison, comparison.float64_inputs, comparison.user_gradients):
-            return guard, 1.0
-        if is_beyond_guard(graph.trace.operations):
-            for factor, inputs in smaller_inputs(comparison.input_arrays):
-                user_gradients = code.gradients(inputs, comparison.g)
-                float64_inputs = [to_double(x) for x in inputs]
-                if _is_right_without_guards(comparison, float64_inputs, user_gradients):
-                    return guard, factor
-                if not is_beyond_guard(_trace(code, float64_inputs, comparison.cotangents)[1].operations):
-                    break  # the mistake has another cause, which still smaller inputs might hide
+        yield _without_guards(comparison, 1.0, comparison.float64_inputs, comparison.user_gradients)
+        for factor, inputs in guards.smaller_inputs(comparison.input_arrays):
+            user_gradients = comparison.code.gradients(inputs, comparison.g)
+            yield _without_guards(comparison, factor, [to_double(x) for x in inputs], user_gradients)
     except Exception:  # user code may raise anything for inputs that it was not made for
-        return 0.0, 1.0
-    return 0.0, 1.0
+        return
 
 
-def _is_right_without_guards(
-    comparison: ComparisonInput, float64_inputs: list[Array], user_gradients: list[Array]
-) -> bool:
-    """Tell whether gradients are right for the function without constants such as 1e-8, and not all 0."""
+def _without_guards(
+    comparison: ComparisonInput, factor: float, float64_inputs: list[Array], user_gradients: list[Array]
+) -> guards.Trial:
+    """Tell which gradients are those of the function without constants such as 1e-8, and not all 0."""
     eps, rng = _machine_epsilon(comparison), np.random.default_rng(0)
 
     def run(moved: Sequence[Array], cast: Callable[[Any], Any] = lambda x: x) -> Run:
         outs, trace = _trace(comparison.code.cast(cast), [cast(x) for x in moved], comparison.cotangents)
-        unguarded = trace_without_guards(trace) or trace
+        unguarded = guards.trace_without_guards(trace) or trace
         return Run(outs, unguarded, gradients(unguarded))
 
     at_point = run(float64_inputs)
@@ -313,8 +312,11 @@ def _is_right_without_guards(
     if not _are_within(user_gradients, at_point.grads, bounds):  # longdouble is slow
         measured = measured_rounding(lambda cast: run(float64_inputs, cast).grads, at_point.grads)
         bounds = [a + b for a, b in zip(bounds, measured, strict=True)]
-    is_known = are_known(bounds, at_point.grads, eps) and any(map(np.any, at_point.grads))
-    return is_known and _are_within(user_gradients, at_point.grads, bounds)
+    each = enumerate(zip(user_gradients, at_point.grads, bounds, strict=True))
+    known = {i for i, (_, g, bound) in each if guards.are_known([bound], [g], eps) and np.any(g)}
+    right = {i for i in known if _are_within(user_gradients[i : i + 1], at_point.grads[i : i + 1], bounds[i : i + 1])}
+    is_beyond = guards.is_beyond_guard(_trace(comparison.code, float64_inputs, comparison.cotangents)[1].operations)
+    return guards.Trial(factor, right, set() if is_beyond else known)
 
 
 def _is_right_with_smaller_constants(comparison: ComparisonInput, right_gradients: Sequence[Array]) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,8 +26,9 @@ class GradientData(NamedTuple):
     `wrong_masks` masks the wrong entries of the user's gradients, `float64_inputs` holds the inputs in float64,
     `probes` the same at other inputs; `trace_at` traces the function at given inputs; `tiny` is the largest constant
     such as 1e-8 in the source, and `tiny_is_cause` says that all gradients are right with smaller ones;
-    `right_in` is the wider dtype in which they would be right, "" if there is none; `guard` is the constant such as
-    1e-8 in the graph without which they would be right, or 0, and the factor by which inputs were multiplied for that.
+    `right_in` is the wider dtype in which they would be right, "" if there is none; `guard` is the largest
+    constant such as 1e-8 in the graph, or 0, and `without_guard` has the gradients that are right without it, each with
+    the factor by which the inputs were multiplied for that.
     """
 
     inputs: Inputs
@@ -42,7 +44,8 @@ class GradientData(NamedTuple):
     tiny: float = 0.0
     tiny_is_cause: bool = False
     right_in: str = ""
-    guard: tuple[float, float] = (0.0, 1.0)
+    guard: float = 0.0
+    without_guard: Mapping[int, float] = MappingProxyType({})
 
     def label(self, i: int) -> str:
         """Return the name of an input."""

@@ -170,9 +170,8 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
     tiny = _effect_of_tiny_constant(data, i)
     if tiny is not None and tiny.harmless:
         return tiny
-    guard, factor = data.guard
-    if guard:
-        return guard_diagnosis(label, guard, largest_difference([(m, g)]), factor)
+    if i in data.without_guard:
+        return guard_diagnosis(label, data.guard, largest_difference([(m, g)]), data.without_guard[i])
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip

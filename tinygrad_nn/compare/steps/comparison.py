@@ -36,7 +36,7 @@ from .mending import Explained, explain_wrong, explained_by_guards, explained_st
 from .names import as_mapping, names_for_gradient
 from .namespace import read_namespace
 from .notebook_cells import Cells
-from .probes import Probes, UserPasses, has_finite_gradients, matched, without
+from .probes import Probes, UserPasses, has_finite_gradients, has_single, matched, without
 from .referee import Referee, ignore_message
 from .running import Forward, NoGraphError, Passes
 from .step import Step
@@ -46,6 +46,9 @@ from .unnamed import shifted, unnamed_values
 from .walk import Walked, as_floats, bounds_of, gradient_decisions, injected, wrong_steps
 
 Array = np.ndarray[Any, Any]
+
+IN_FLOAT64 = ("Inputs less precise than float64 were converted, so that rounding is not taken for a mistake. All "
+              "numbers above are those of both functions in float64.")  # fmt: skip
 
 
 def compare_steps(
@@ -61,7 +64,8 @@ def compare_steps(
         backward: plain NumPy code on arrays. Its parameters are matched by name: inputs and locals of the forward,
             ``cache`` (or ``dout`` for the cotangent). ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
         inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())``, without functions, takes both passes
-            as they were run in a notebook cell or a function, where the inputs were Tensors.
+            as they were run in a notebook cell or a function, where the inputs were Tensors. Inputs less precise than
+            float64 are converted to it, unless the gradients of the backward are not finite.
         names: which value a gradient belongs to if its name does not say so: ``{"delta": "z"}``.
         rng: a Generator or a seed.
 
@@ -114,8 +118,11 @@ def compare_steps(
                 steps, run, notes, method = judged_by_numbers(called, input_arrays, error.reason)
             except NotFiniteError as no_loss:
                 return _no_loss(title, no_loss.forward)
-            return _report(title, run, _require_gradients(steps, run, backward), notes, method, backward)
-        return judge_run(title, run, generator, called)
+            report = _report(title, run, _require_gradients(steps, run, backward), notes, method, backward)
+        else:
+            report = judge_run(title, run, generator, called)
+    is_wider = has_single(input_arrays) and not run.has_float32
+    return replace(report, notes=(*report.notes, IN_FLOAT64)) if is_wider else report
 
 
 def judge_run(
