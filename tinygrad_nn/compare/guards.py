@@ -15,12 +15,11 @@ import numpy as np
 from ..node import Node
 from .diagnosis import Diagnosis
 from .paths import Traced, args_of, copy_node, name_of, parents_of, rerun_nodes
-from .tiny_constants import TINY
+from .tiny_constants import LOGARITHMS, TINY, is_limit
 
 Array = np.ndarray[Any, Any]
 
 GUARDS = frozenset({"add", "subtract", "maximum", "minimum", "clip"})
-LOGARITHMS = frozenset({"log", "log2", "log10", "reciprocal"})
 PASSED_ON = GUARDS | {"alias", "negative", "getitem", "where"}
 FACTORS = tuple(4.0**-k for k in (1, 2, 3, 5, 7))  # of inputs that are tried if values have lost their digits
 KNOWN, KNOWN_EPS = 1e-6, 1e4  # of the largest entry, and epsilons of it: a larger bound would hide mistakes
@@ -31,8 +30,8 @@ NEAR_0 = LEAST / float(np.finfo(np.float64).eps)  # LEAST changes smaller values
 class Trial(NamedTuple):
     """What holds without guards, for inputs times a factor: numbers of gradients.
 
-    `right` are right by their own rules, `known` are known so well that a mistake shows, `right_values` are right by
-    their values.
+    `right` are right by their own rules, and `right_values` by their values. `known` are known so well that a mistake
+    shows; there are none where a value that a guard protects has lost its digits.
     """
 
     factor: float
@@ -44,15 +43,17 @@ class Trial(NamedTuple):
 def excused_by_guards(wrong: Collection[int], trials: Iterable[Trial]) -> tuple[dict[int, float], set[int]]:
     """Return the wrong gradients that are right without guards, each with its factor, and which values are right.
 
-    Each gradient is judged by the first trial in which it is right or known: smaller inputs might hide a mistake.
+    Each gradient is judged by the first trial in which it is right or known: smaller inputs might hide a mistake. So at
+    smaller inputs, it must be both.
     """
     factors: dict[int, float] = {}
     right_values: set[int] = set()
     undecided = set(wrong)
     for trial in trials:
-        factors |= dict.fromkeys(undecided & trial.right, trial.factor)
+        right = trial.right if trial.factor == 1 else trial.right & trial.known
+        factors |= dict.fromkeys(undecided & right, trial.factor)
         right_values.update(trial.right_values)
-        undecided -= trial.right | trial.known
+        undecided -= right | trial.known
         if not undecided:
             break
     return factors, right_values
@@ -158,7 +159,7 @@ def guard_diagnosis(where: str, guard: float, difference: float, factor: float =
 def _is_guard(arg: Any) -> bool:
     """Tell whether an argument is a constant up to 1e-6, or one as near to 1, such as the limit of a probability."""
     is_number = isinstance(arg, (float, np.floating)) or (isinstance(arg, np.ndarray) and arg.shape == ())
-    return is_number and bool(0 < arg <= TINY or 0 < 1 - arg <= TINY)
+    return is_number and bool(0 < arg <= TINY or is_limit(arg))
 
 
 def _without_guard(arg: Any) -> Any:

@@ -26,7 +26,7 @@ NEGLIGIBLE = 5e-7  # of the largest entry: the largest difference that is taken 
 RAREST = 1e-4  # the smallest probability p for which log(p) and log(p + 1e-12) are taken to have the same derivative
 _CHANGING: Any = renewed_after_fork(RLock())  # one comparison at a time changes constants
 LOGARITHMS = ("log", "log2", "log10", "reciprocal")
-PASSED_ON = ("maximum", "minimum", "fmax", "fmin", "max", "min", "clip", "where")
+SELECTIONS = ("maximum", "minimum", "fmax", "fmin", "max", "min", "clip", "where")
 LIBRARIES = sys.stdlib_module_names - {"__main__"} | {"numpy", "scipy", "tinygrad_nn"}
 
 
@@ -92,7 +92,7 @@ def effect_of_tiny_constant(difference: float, where: str, tiny: float, is_cause
 def smaller_constants(dtype: Any, *functions: Any) -> Iterator[None]:
     """Inside, functions and the user code that they call have the least normal number in place of tiny constants.
 
-    Unlike 0, it keeps 0/0 from becoming NaN. What refuses to be changed stays as it is.
+    Unlike 0, it keeps 0/0 from becoming NaN. Numbers as near to 1 are replaced by 1. What refuses to be changed stays.
     """
     constant = float(np.finfo(dtype).tiny)
     with _CHANGING, contextlib.ExitStack() as restoring:
@@ -150,12 +150,12 @@ def _is_protective(node: ast.AST, parents: dict[ast.AST, ast.AST], names: set[st
     while node in parents:
         part, node = node, parents[node]
         match node:
-            case ast.BinOp(op=ast.Div(), right=divisor) if divisor is part:
+            case ast.BinOp(op=ast.Div(), right=divisor) if divisor is part and not _is_tiny_node(part):
                 return True
-            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in (*LOGARITHMS, *PASSED_ON):
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in (*LOGARITHMS, *SELECTIONS):
                 if name in LOGARITHMS:
                     return True
-            case ast.Attribute(attr=name) if name in PASSED_ON:
+            case ast.Attribute(attr=name) if name in SELECTIONS:
                 pass  # p.clip(...)
             case ast.BinOp(op=ast.Add() | ast.Sub()) | ast.UnaryOp(op=ast.USub()) | ast.keyword() | ast.IfExp():
                 pass
@@ -187,18 +187,23 @@ def _put(owner: Any, name: str, value: Any) -> None:
 
 
 def _smaller(value: Any, constant: float) -> Any:
-    """Return a number, a flat tuple or list, or code with `constant` in place of tiny ones; itself if it has none."""
+    """Return a number, a flat tuple or list, or code with `constant` in place of tiny ones, and 1 of those near 1."""
     if _is_tiny(value):
         return constant
-    if isinstance(value, float) and 0 < 1 - value <= TINY:  # the limit of a probability
+    if isinstance(value, float) and is_limit(value):
         return 1.0
     if isinstance(value, types.CodeType):
         consts = tuple(_smaller(part, constant) for part in value.co_consts)
         return value if _are_same(consts, value.co_consts) else value.replace(co_consts=consts)
     if type(value) in (tuple, list):
-        parts = type(value)(constant if _is_tiny(part) else part for part in value)
+        parts = type(value)(_smaller(part, constant) if isinstance(part, float) else part for part in value)
         return value if _are_same(parts, value) else parts
     return value
+
+
+def is_limit(value: Any) -> bool:
+    """Tell whether a number is as near to 1 as a tiny constant to 0: the limit of a probability."""
+    return bool(0 < 1 - value <= TINY)
 
 
 def _is_tiny(value: Any) -> bool:

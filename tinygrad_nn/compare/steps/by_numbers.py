@@ -35,7 +35,7 @@ from .edits_by_numbers import EditSearch, JudgedStep
 from .explain import explain_part, shape_diagnosis
 from .matching import Match, candidate_states, choose_state, match, same_but_ones
 from .mending import Explained, explain_wrong, explained_by_guards, explained_step, still_wrong
-from .probes import UserPasses, has_finite_gradients, has_single
+from .probes import UserPasses, has_single
 from .running import Forward, Passes, Version, name_stem, results, versions_of_inputs
 from .step import Step
 from .tracing import Trace, is_own, module_names
@@ -287,10 +287,6 @@ def judged_by_numbers(
     Raise NotFiniteError if a result of the forward is not finite.
     """
     passes = NumericalPasses(called, leaves)
-    if has_single(leaves) and has_finite_gradients(passes.passes):  # rounding in float32 is no mistake
-        called.runs.clear()
-        leaves = [to_double(x) for x in leaves]
-        passes = NumericalPasses(called, leaves)
     own_eps = float(np.finfo(np.float32).eps) if passes.passes.has_float32 else EPS
     eps = max(own_eps, negligible(tiny_constant(called.forward, called.backward)) / ULPS)
     judged = _judge_steps(passes, eps)
@@ -366,11 +362,12 @@ def _trials(
     called: UserPasses, leaves: Sequence[Array], edits: EditSearch, suspects: Sequence[int], eps: float
 ) -> Iterator[Trial]:
     """Yield which wrong steps are right without constants such as 1e-8 in the forward, also for smaller inputs."""
-    f, names = called.forward, [m.gradient.name for m in edits.runs[0].matches]
+    f, names, budget = called.forward, [m.gradient.name for m in edits.runs[0].matches], Budget(SECONDS)
     for factor, inputs in ((1.0, leaves), *smaller_inputs(leaves)):
         known, right = set(), set()
         try:
             passes = NumericalPasses(UserPasses(f, called.backward, called.inputs, called.names, called.rng), inputs)
+            passes.budget = budget
             outs = []
             for dtype in (np.float32, np.float64):
                 with smaller_constants(dtype, f):
@@ -396,6 +393,8 @@ def _trials(
         # a value that is 0 without its guard makes the result depend on what stands in for the guard
         is_beyond = not (same_arrays(*outs) and all(np.isfinite(out).all() for out in outs[1]))
         yield Trial(factor, right, set() if is_beyond else known)
+        if budget.is_over:
+            return
 
 
 def _rounding(array: Array, eps: float) -> Array:

@@ -47,8 +47,8 @@ from .walk import Walked, as_floats, bounds_of, gradient_decisions, injected, wr
 
 Array = np.ndarray[Any, Any]
 
-IN_FLOAT64 = ("Inputs less precise than float64 were converted, so that rounding is not taken for a mistake. All "
-              "numbers above are those of both functions in float64.")  # fmt: skip
+IN_FLOAT64 = ("In the dtype of the inputs, some gradients differ by rounding. All numbers above are those of both "
+              "functions for the same inputs in float64, where they are right.")  # fmt: skip
 
 
 def compare_steps(
@@ -64,8 +64,8 @@ def compare_steps(
         backward: plain NumPy code on arrays. Its parameters are matched by name: inputs and locals of the forward,
             ``cache`` (or ``dout`` for the cotangent). ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
         inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())``, without functions, takes both passes
-            as they were run in a notebook cell or a function, where the inputs were Tensors. Inputs less precise than
-            float64 are converted to it, unless the gradients of the backward are not finite.
+            as they were run in a notebook cell or a function, where the inputs were Tensors. If gradients of two
+            functions in float32 are finite and wrong, those for the same inputs in float64 decide.
         names: which value a gradient belongs to if its name does not say so: ``{"delta": "z"}``.
         rng: a Generator or a seed.
 
@@ -107,22 +107,25 @@ def compare_steps(
     input_arrays = [arranged.leaves[i] for i in arranged.float_indices]
     called = UserPasses(forward, backward, arranged, as_mapping(names), generator)
     with np.errstate(all="ignore"):
-        title = f"{getattr(forward, '__name__', 'forward')}({', '.join(arranged.names)})"
+        report = _judge_functions(called, input_arrays)
+        if not report.ok and has_single(input_arrays) and called.runs and has_finite_gradients(called.runs[0]):
+            called.runs.clear()
+            wider = _judge_functions(called, [to_double(x) for x in input_arrays])
+            report = replace(wider, notes=(*wider.notes, IN_FLOAT64)) if wider.ok else report
+    return report
+
+
+def _judge_functions(called: UserPasses, leaves: Sequence[Array]) -> ComparisonReport:
+    """Return the report of two functions at some inputs."""
+    title = f"{getattr(called.forward, '__name__', 'forward')}({', '.join(called.inputs.names)})"
+    try:
+        return judge_run(title, called.at(leaves), called.rng, called)
+    except NoGraphError as error:
         try:
-            run = called.at(input_arrays)
-            if run.has_float32 and has_finite_gradients(run):  # rounding in float32 is no mistake
-                called.runs.clear()
-                run = called.at([to_double(x) for x in input_arrays])
-        except NoGraphError as error:
-            try:
-                steps, run, notes, method = judged_by_numbers(called, input_arrays, error.reason)
-            except NotFiniteError as no_loss:
-                return _no_loss(title, no_loss.forward)
-            report = _report(title, run, _require_gradients(steps, run, backward), notes, method, backward)
-        else:
-            report = judge_run(title, run, generator, called)
-    is_wider = has_single(input_arrays) and not run.has_float32
-    return replace(report, notes=(*report.notes, IN_FLOAT64)) if is_wider else report
+            steps, run, notes, method = judged_by_numbers(called, leaves, error.reason)
+        except NotFiniteError as no_loss:
+            return _no_loss(title, no_loss.forward)
+        return _report(title, run, _require_gradients(steps, run, called.backward), notes, method, called.backward)
 
 
 def judge_run(
@@ -144,7 +147,7 @@ def judge_run(
         suspects = matching.suspects(judged)
         factors, right_values = excused_by_guards(suspects, matching.trials(probes, suspects))
         reasons = matching.effects_of_guards(judged, suspects, factors, right_values)
-        wrong = still_wrong(wrong, suspects, factors) if factors else wrong
+        wrong = still_wrong(wrong, suspects, factors)
     if run.backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
         wrong = wrong[:1]
     if has_other_meaning and not reasons:

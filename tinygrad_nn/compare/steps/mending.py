@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -90,16 +90,22 @@ def explained_by_guards(
     differing = [k for k, both in enumerate(rows) if not all(row.ok for row in both)]
     if any(k not in factors for k in wrong):  # what follows from a mistake is no effect of a constant
         differing = [k for k in differing if k in factors or (k in right_values and k not in wrong)]
-    diagnosis = guard_diagnosis("", guard, largest_difference([pairs[k] for k in differing]), min(factors.values()))
-    return {k: Explained(diagnosis, states[k]) for k in differing}
+    reasons: dict[int, Explained] = {}
+    for factor in set(factors.values()):
+        alike = [k for k in differing if factors.get(k, min(factors.values())) == factor]
+        diagnosis = guard_diagnosis("", guard, largest_difference([pairs[k] for k in alike]), factor)
+        reasons |= {k: Explained(diagnosis, states[k]) for k in alike}
+    return reasons
 
 
-def still_wrong(wrong: Sequence[int], suspects: Sequence[int], excused: Container[int]) -> list[int]:
+def still_wrong(wrong: Sequence[int], suspects: Sequence[int], excused: Collection[int]) -> list[int]:
     """Return the wrong steps that are not excused; if all are, the others that are wrong by their own rules.
 
     Such a step was taken for one that gives the right gradient if those that come in are right, but where these are 0,
     any step does.
     """
+    if not excused:
+        return list(wrong)
     return [k for k in wrong if k not in excused] or [k for k in suspects if k not in excused]
 
 
