@@ -21,7 +21,6 @@ from tinygrad_nn.compare.function.black_box import _explain, _probe_entries, com
 from tinygrad_nn.compare.function.calling import make_inputs
 from tinygrad_nn.compare.function.comparison import (
     _blind_diagnosis,
-    _compare_with_graph,
     _compute_probes,
     _compute_rows,
     _differentiate_by_graph,
@@ -29,11 +28,11 @@ from tinygrad_nn.compare.function.comparison import (
     _no_value,
     _run_on_tensors,
     _side_effects,
-    run_graph,
 )
 from tinygrad_nn.compare.function.composed import _functions
 from tinygrad_nn.compare.function.cotangents import diagnose_cotangent
 from tinygrad_nn.compare.function.error_origin import ErrorOrigin
+from tinygrad_nn.compare.function.graph_gradients import graph_gradients, run_graph
 from tinygrad_nn.compare.function.inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents
 from tinygrad_nn.compare.function.lines import _add_edit as _told_edit
 from tinygrad_nn.compare.function.lines import _agree, _draw_batches, _limit, _with_fewer_rows
@@ -414,11 +413,11 @@ def test_how_precise_a_walk_is_taken_to_be(monkeypatch: pytest.MonkeyPatch) -> N
         seen.append(eps)
         raise StopIteration
 
-    monkeypatch.setattr(comparison, "Sides", sides)
+    monkeypatch.setattr("tinygrad_nn.compare.function.graph_gradients.Sides", sides)
     asked = asked_of(scaled, scaled_back, A, C)
     for kind in ("f4", "f8", "c8", "c16"):
         with pytest.raises(StopIteration):
-            _compare_with_graph(asked._replace(input_arrays=[A, C.astype(kind)]), None)  # type: ignore[arg-type]
+            graph_gradients(asked._replace(input_arrays=[A, C.astype(kind)]))
     single, double = float(np.finfo("f4").eps), float(np.finfo("f8").eps)
     assert seen == [single, double, single, double]
     numbers = _differentiate_numerically(asked.code, [A, C], asked.cotangents)

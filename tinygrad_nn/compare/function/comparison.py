@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from ...gradcheck.numerical import SAFETY, Line, inner_product, to_double
 from ...node import recording
-from ...tensor import Tensor, raw
-from ...transforms import new_input
 from ...tree import flatten
-from .. import guards
 from ..behaviour import UNSTEADY, no_value_diagnosis, same_results, unsteady_diagnosis
 from ..budget import Budget
 from ..conventions.code import Code, kept_draws
@@ -23,16 +22,25 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
+from ..guards import guard_diagnosis, largest_guard
 from ..numerical.full_gradients import differentiate_inputs
-from ..numerical.precision import WIDE, measured_rounding, shaken_rounding
+from ..numerical.precision import measured_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
-from ..paths import Traced, gradients, traced
+from ..paths import Traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
-from ..tiny_constants import largest_difference, smaller_constants, tiny_constant
+from ..tiny_constants import effect_of_tiny_constant, largest_difference, tiny_constant
 from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
 from .gradient_data import GradientData
+from .graph_gradients import (
+    GraphGradients,
+    effects_of_guards,
+    graph_gradients,
+    is_right_with_smaller_constants,
+    run_graph,
+    wider_dtype_in_which_it_is_right,
+)
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
 from .lines import with_source_lines
 from .locations import name_values, overflow_notes, recording_locations
@@ -40,31 +48,12 @@ from .operations import explain_graph, only_shape_diagnosis
 
 Array = np.ndarray[Any, Any]
 
-EPS = float(np.finfo(np.float64).eps)
-AROUND = 3  # how many sides of the point each gradient is computed on
 SECONDS = 1.5  # about how long the numerical road may take
 DIRECTIONS = 3
-SMALLER = 256.0  # longdouble has 11 more bits than float64: errors that are this many times smaller in it were rounding
-SAME = 0.1  # of the largest entry: a guard such as 1e-8 changes the right gradient by less
-
-
-def run_graph(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> Run:
-    """Run a function on Tensors and walk back from its results."""
-    outs, trace = _trace(code, leaves, cotangents)
-    return Run(outs, trace, gradients(trace))
-
-
-def _trace(code: Code, leaves: Sequence[Array], cotangents: Sequence[Array]) -> tuple[list[Array], Traced]:
-    """Run a function on Tensors; return its results and its graph."""
-    with recording(True):
-        tensors = [new_input(x) for x in leaves]
-        for i, t in zip(code.inputs.float_indices, tensors, strict=True):
-            t.name = code.inputs.labels[i]
-        results = code.outs(tensors)
-    connected = [(out.node, np.asarray(c, out.data.dtype)) for out, c in zip(results, cotangents, strict=False)
-                 if isinstance(out, Tensor) and out.node is not None]  # fmt: skip
-    trace = traced(connected, [t.node for t in tensors])  # type: ignore[misc]
-    return [np.asarray(raw(out)) for out in results], trace
+VISIBLE = 1e-4  # of the largest entry: the table of a report shows four digits
+RIGHT_WITHOUT_GUARD = ("Where a mistake is named, the right gradient is that of the function without a constant such "
+                       "as {}, which is there to avoid log(0) or a division by 0: the backward is that of this "
+                       "function, up to the mistake.")  # fmt: skip
 
 
 def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
@@ -101,17 +90,23 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
             if is_cotangent_changed and isinstance(part, np.ndarray):
                 part[...] = before
         graph, reason = _run_on_tensors(comparison)
-        result = compare_without_graph(comparison, reason) if graph is None else _compare_with_graph(comparison, graph)
         kept_shapes = {} if code.pairing is None else code.pairing.kept_shapes
-        diagnoses = [
-            *_side_effects(
+        results = iter([compare_without_graph(comparison, reason)]) if graph is None else (
+            _compare_with_graph(comparison, graph))  # fmt: skip
+        explained: list[tuple[int, list[Diagnosis], ComparisonResult]] = []
+        for result in results:
+            diagnoses = _side_effects(
                 comparison, repeated_gradients, changed_labels, is_cotangent_changed, result.right_gradients
-            ),
-            *result.diagnoses,
-        ]
-        if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
-            compute_right = _differentiate_numerically if graph is None else _differentiate_by_graph
-            diagnoses = with_source_lines(comparison, result, compute_right, diagnoses, (f, user_inputs, manual))
+            )
+            diagnoses += result.diagnoses
+            if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
+                by_graph = partial(_differentiate_by_graph, with_guards=result.with_guards)
+                compute_right = _differentiate_numerically if graph is None else by_graph
+                diagnoses = with_source_lines(comparison, result, compute_right, diagnoses, (f, user_inputs, manual))
+            explained.insert(0, (sum(d.kind == "unknown" for d in diagnoses), diagnoses, result))
+            if not explained[0][0]:
+                break
+        _, diagnoses, result = min(explained, key=itemgetter(0))
     diagnoses = _without_consequences(code, diagnoses)
     diagnoses += _shape_diagnoses(comparison, {i: s for i, s in kept_shapes.items() if result.rows[i].ok})
     notes = [note for note in (cot_note, *code.notes) if note]
@@ -160,188 +155,99 @@ def _run_on_tensors(comparison: ComparisonInput) -> tuple[Run | None, Reason]:
     return (None, disconnected(", ".join(unreached))) if unreached else (graph, Reason(""))
 
 
-def _compare_with_graph(comparison: ComparisonInput, graph: Run) -> ComparisonResult:
-    """Compare the user's backward with the graph, and the graph with numerical derivatives."""
-    code, rng = comparison.code, comparison.rng
-    sides, rounding = _sides_and_rounding(comparison, graph)
-    both = [graph.grads, comparison.user_gradients]
-    for i, is_zero in enumerate(has_no_effect(comparison.line.outs, comparison.float64_inputs, both)):
-        m, g = comparison.user_gradients[i], graph.grads[i]
+def _compare_with_graph(comparison: ComparisonInput, at_point: Run) -> Iterator[ComparisonResult]:
+    """Compare the user's backward with the graph, and the graph with numerical derivatives.
+
+    Yield the result as it is explained by the function without constants such as 1e-8, if they have an effect on a
+    gradient that is wrong without them too, and then by the function as it is written.
+    """
+    code, user_gradients = comparison.code, comparison.user_gradients
+    graph = graph_gradients(comparison, at_point)
+    sides, rounding = graph.sides, graph.rounding
+    for i, is_zero in enumerate(
+        has_no_effect(comparison.line.outs, comparison.float64_inputs, [at_point.grads, user_gradients])
+    ):
+        m, g = user_gradients[i], at_point.grads[i]
         if is_zero and m.shape == g.shape and np.isfinite(m + g).all():  # both are 0 up to the rounding of sums
             rounding[i] = rounding[i] + np.abs(m) + np.abs(g)
     rows, wrong_masks, kinks = _compute_rows(comparison, sides, rounding)
-    probes = _compute_probes(comparison) if code.backward is None or callable(code.backward) else []
     tiny = tiny_constant(code.source, code.backward)
     # each is asked only if the one before does not explain the difference, since each runs the function again
     wrong = {i for i, mask in enumerate(wrong_masks) if mask.any()}
-    guard, factors = _effects_of_guards(comparison, graph, wrong)
+    guard = largest_guard(at_point.trace.operations) if wrong else 0.0
+    factors = effects_of_guards(comparison, wrong) if guard else {}
     is_open = not wrong <= factors.keys()
-    right_in = _wider_dtype_in_which_it_is_right(comparison, graph, rounding) if is_open else ""
-    is_open = is_open and not right_in and bool(tiny)
-    data = GradientData(
-        code.inputs,
-        comparison.user_gradients,
-        graph.grads,
-        rounding,
-        wrong_masks,
-        graph.trace,
-        comparison.float64_inputs,
-        probes,
-        trace_at=lambda moved: _trace(code, moved, comparison.cotangents)[1],
-        tiny=tiny,
-        right_in=right_in,
-        guard=guard,
-        without_guard=factors,
-        tiny_is_cause=is_open and _is_right_with_smaller_constants(comparison, graph.grads),
+    right_in = wider_dtype_in_which_it_is_right(comparison, graph) if is_open else ""
+    tiny_is_cause = bool(is_open and not right_in and tiny) and is_right_with_smaller_constants(
+        comparison, at_point.grads
     )
-    diagnoses = explain_graph(data, rows, Hull(sides, rounding, rng).right_at_kink(comparison.user_gradients))
+    excused = {i: _effect_of_guard(comparison.label(i), user_gradients[i], at_point.grads[i], tiny, guard, factor)
+               for i, factor in factors.items()}  # fmt: skip
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
              for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
-    notes += overflow_notes(graph.trace)
+    notes += overflow_notes(at_point.trace)
     checked, size = checked_entries(rows)
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
-    seen = [graph.grads, *sides.limits(), *([comparison.user_gradients] if factors else [])]
+    seen = [at_point.grads, *sides.limits(), *([user_gradients] if factors else [])]
     no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
-    error = [np.zeros(x.shape) for x in rounding]
-    return ComparisonResult(
-        rows, diagnoses, graph.grads, notes, method, no_effect, error, sides.differs_between_sides(rounding)
-    )
-
-
-def _machine_epsilon(comparison: ComparisonInput) -> float:
-    """Return the machine epsilon of float32 if any input is less precise than float64, else that of float64."""
-    has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
-    return float(np.finfo(np.float32).eps) if has_float32 else EPS
-
-
-def _sides_and_rounding(comparison: ComparisonInput, graph: Run) -> tuple[Sides, list[Array]]:
-    """Return the gradients of the graph on several sides of the point, and bounds of the rounding of a right one.
-
-    The rounding of terms that cancel is looked at only if the user's gradients are not within the other bounds.
-    """
-    code = comparison.code
-    eps = _machine_epsilon(comparison)
-    sides = Sides(lambda moved: run_graph(code, moved, comparison.cotangents), comparison.float64_inputs, graph, eps)
-    sides.look_around(comparison.rng, AROUND)
-    rounding = sides.rounding()
-    if eps == EPS:
-        measured = measured_rounding(
-            lambda cast: (
-                run_graph(code.cast(cast), [cast(x) for x in comparison.float64_inputs], comparison.cotangents).grads
-            ),
-            graph.grads,
+    bases = [(graph, wrong_masks)]
+    if guard and is_open and not right_in and not tiny_is_cause:
+        plain = graph_gradients(comparison._replace(rng=np.random.default_rng(0)), with_guards=False)
+        masks = [_wrong_entries(plain, user_gradients, i) if i in wrong - factors.keys() else mask
+                 for i, mask in enumerate(wrong_masks)]  # fmt: skip
+        if not graph.are_within(plain.at_point.grads) and all(masks[i].any() for i in wrong):
+            bases.insert(0, (plain, masks))
+    for base, masks in bases:
+        run, grads, with_guards = base.at_point, base.at_point.grads, base.with_guards
+        data = GradientData(
+            code.inputs,
+            user_gradients,
+            grads,
+            base.rounding,
+            masks,
+            run.trace,
+            comparison.float64_inputs,
+            _compute_probes(comparison, with_guards) if code.backward is None or callable(code.backward) else [],
+            trace_at=partial(_trace, code, comparison.cotangents, with_guards),
+            tiny=tiny,
+            right_in=right_in,
+            excused=excused,
+            tiny_is_cause=tiny_is_cause,
         )
-        rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
-    if not _are_within(comparison.user_gradients, graph.grads, rounding):
-        shaken = shaken_rounding(graph.trace, graph.grads, eps, comparison.rng)
-        rounding = [np.maximum(a, b) for a, b in zip(rounding, shaken, strict=True)]
-    return sides, rounding
+        hull = Hull(base.sides, base.rounding, comparison.rng)
+        has_visible_effect = any(largest_difference([(grads[i], at_point.grads[i])]) > VISIBLE for i in wrong)
+        meaning = [RIGHT_WITHOUT_GUARD.format(f"{guard:.0e}")] if has_visible_effect and not with_guards else []
+        diagnoses = explain_graph(data, rows, hull.right_at_kink(user_gradients))
+        yield ComparisonResult(
+            rows, diagnoses, grads, [*notes, *meaning], method, no_effect,
+            [np.zeros(x.shape) for x in base.rounding], base.sides.differs_between_sides(base.rounding), with_guards,
+        )  # fmt: skip
 
 
-def _wider_dtype_in_which_it_is_right(comparison: ComparisonInput, graph: Run, rounding: list[Array]) -> str:
-    """Return "float64" or "longdouble" if the user's gradients are right when the inputs are passed in it, else ""."""
-    arrays, first = comparison.input_arrays, comparison.user_gradients
-    if any(m.shape != g.shape or not np.isfinite(m - g).all() for m, g in zip(first, graph.grads, strict=True)):
-        return ""
-    for wider in ("float64", *(["longdouble"] if WIDE else [])):
-        inputs = [x.astype(np.result_type(x.dtype, wider)) for x in arrays]
-        if [x.dtype for x in inputs] == [x.dtype for x in arrays]:
-            continue
-        try:
-            user_gradients = comparison.code.gradients(inputs, comparison.g)
-        except Exception:  # user code may raise anything, and np.linalg refuses longdouble
-            return ""
-        if wider == "float64":
-            rng = np.random.default_rng(0)
-            again = comparison._replace(input_arrays=inputs, user_gradients=user_gradients, rng=rng)
-            bounds = _sides_and_rounding(again, graph)[1]
-        else:  # 1 - r for an r near 1 loses digits in longdouble too, but SMALLER times less
-            errors = [np.abs(m - g) for m, g in zip(first, graph.grads, strict=True)]
-            bounds = [np.maximum(bound, np.maximum(e / SMALLER, e.max(initial=0.0) / SMALLER**2))
-                      for bound, e in zip(rounding, errors, strict=True)]  # fmt: skip
-        return wider if _are_within(user_gradients, graph.grads, bounds) else ""
-    return ""
+def _trace(code: Code, cotangents: list[Array], with_guards: bool, leaves: list[Array]) -> Traced:
+    return run_graph(code, leaves, cotangents, with_guards).trace
 
 
-def _are_within(user_gradients: Sequence[Array], grads: Sequence[Array], bounds: Sequence[Array]) -> bool:
-    """Tell whether the user's gradients are the graph's, within some bounds."""
-    return all(m.shape == g.shape and bool((np.abs(m - g) <= bound).all())
-               for m, g, bound in zip(user_gradients, grads, bounds, strict=True))  # fmt: skip
+def _wrong_entries(graph: GraphGradients, user_gradients: list[Array], i: int) -> Array:
+    """Return which entries of a gradient are not those of a graph."""
+    m, g = user_gradients[i], graph.at_point.grads[i]
+    return np.abs(m - g) > graph.rounding[i] if m.shape == g.shape else np.ones(m.shape, bool)
 
 
-def _effects_of_guards(
-    comparison: ComparisonInput, graph: Run, wrong: Collection[int]
-) -> tuple[float, dict[int, float]]:
-    """Return the largest constant such as 1e-8 in a graph, and the wrong gradients that are right without it.
-
-    Each has the factor by which the inputs must be multiplied before it is right: 1, or a number below it.
-    """
-    guard = guards.largest_guard(graph.trace.operations) if wrong else 0.0
-    return guard, guards.excused_by_guards(wrong, _trials(comparison))[0] if guard else {}
-
-
-def _trials(comparison: ComparisonInput) -> Iterator[guards.Trial]:
-    """Yield which gradients are right without constants such as 1e-8, also for smaller inputs."""
-    try:
-        yield _without_guards(comparison, 1.0, comparison.float64_inputs, comparison.user_gradients)
-        for factor, inputs in guards.smaller_inputs(comparison.input_arrays):
-            user_gradients = comparison.code.gradients(inputs, comparison.g)
-            yield _without_guards(comparison, factor, [to_double(x) for x in inputs], user_gradients)
-    except Exception:  # user code may raise anything for inputs that it was not made for
-        return
-
-
-def _without_guards(
-    comparison: ComparisonInput, factor: float, float64_inputs: list[Array], user_gradients: list[Array]
-) -> guards.Trial:
-    """Tell which gradients are those of the function without constants such as 1e-8, and not all 0."""
-    eps, rng = _machine_epsilon(comparison), np.random.default_rng(0)
-
-    def run(moved: Sequence[Array], cast: Callable[[Any], Any] = lambda x: x) -> Run:
-        outs, trace = _trace(comparison.code.cast(cast), [cast(x) for x in moved], comparison.cotangents)
-        unguarded = guards.trace_without_guards(trace) or trace
-        return Run(outs, unguarded, gradients(unguarded))
-
-    at_point = run(float64_inputs)
-    sides = Sides(run, float64_inputs, at_point, eps)
-    sides.look_around(rng, AROUND)
-    shaken = shaken_rounding(at_point.trace, at_point.grads, eps, rng)
-    bounds = [np.maximum(a, b) for a, b in zip(sides.rounding(), shaken, strict=True)]
-    if not _are_within(user_gradients, at_point.grads, bounds):  # longdouble is slow
-        measured = measured_rounding(lambda cast: run(float64_inputs, cast).grads, at_point.grads)
-        bounds = [a + b for a, b in zip(bounds, measured, strict=True)]
-    each = enumerate(zip(user_gradients, at_point.grads, bounds, strict=True))
-    known = {i for i, (_, g, bound) in each if guards.are_known([bound], [g], eps) and np.any(g)}
-    right = {i for i in known if _are_within(user_gradients[i : i + 1], at_point.grads[i : i + 1], bounds[i : i + 1])}
-    is_beyond = guards.is_beyond_guard(_trace(comparison.code, float64_inputs, comparison.cotangents)[1].operations)
-    return guards.Trial(factor, right, set() if is_beyond else known)
-
-
-def _is_right_with_smaller_constants(comparison: ComparisonInput, right_gradients: Sequence[Array]) -> bool:
-    """Tell whether all gradients are right if constants such as 1e-8 are smaller in both passes.
-
-    The right ones must stay what they are: if they become 0 or very different, the constant was no guard.
-    """
-    code = comparison.code
-    try:
-        dtype = np.result_type(*comparison.input_arrays)
-        with smaller_constants(dtype, code.source, code.backward):
-            user_gradients = code.gradients(comparison.input_arrays, comparison.g)
-            graph = run_graph(code, comparison.float64_inputs, comparison.cotangents)
-            comparison = comparison._replace(rng=np.random.default_rng(0), user_gradients=user_gradients)
-            _, rounding = _sides_and_rounding(comparison, graph)
-    except Exception:  # user code may raise anything, such as a division of floats by 0
-        return False
-    is_same = largest_difference([*zip(graph.grads, right_gradients, strict=True)]) < SAME
-    return is_same and _are_within(user_gradients, graph.grads, rounding)
+def _effect_of_guard(
+    label: str, user_gradient: Array, right: Array, tiny: float, guard: float, factor: float
+) -> Diagnosis:
+    """Return the diagnosis of a gradient that is right without a guard, for inputs times a factor."""
+    difference = largest_difference([(user_gradient, right)])
+    return effect_of_tiny_constant(difference, label, tiny) or guard_diagnosis(label, guard, difference, factor)
 
 
 def _differentiate_by_graph(
-    code: Code, leaves: list[Array], cotangents: list[Array]
+    code: Code, leaves: list[Array], cotangents: list[Array], with_guards: bool = True
 ) -> tuple[list[Array], list[Array]]:
-    grads = run_graph(code, leaves, cotangents).grads
+    grads = run_graph(code, leaves, cotangents, with_guards).grads
     return grads, [np.zeros(g.shape) for g in grads]
 
 
@@ -400,7 +306,9 @@ def _compute_rows(
     return rows, wrong_masks, kinks
 
 
-def _compute_probes(comparison: ComparisonInput) -> list[tuple[list[Array], Traced, list[Array]]]:
+def _compute_probes(
+    comparison: ComparisonInput, with_guards: bool = True
+) -> list[tuple[list[Array], Traced, list[Array]]]:
     """Return the results at other inputs: the user's gradients, the graph, the right gradients."""
     probes, code = [], comparison.code
     for _ in range(2):
@@ -408,7 +316,7 @@ def _compute_probes(comparison: ComparisonInput) -> list[tuple[list[Array], Trac
         try:
             with recording(False):
                 cotangents, g = comparison.cotangents_at(moved)
-            graph = run_graph(code, moved, cotangents)
+            graph = run_graph(code, moved, cotangents, with_guards)
             user_gradients = code.gradients(moved, g)
         except Exception:  # user code may raise anything for inputs that it was not made for
             continue

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...graph.walk import conjugate, rule_results
+from ..diagnosis import Diagnosis
 from ..factors import Factor, name_factor
 from ..mistakes import uses_of
 from ..paths import Array, Traced
@@ -26,9 +27,8 @@ class GradientData(NamedTuple):
     `wrong_masks` masks the wrong entries of the user's gradients, `float64_inputs` holds the inputs in float64,
     `probes` the same at other inputs; `trace_at` traces the function at given inputs; `tiny` is the largest constant
     such as 1e-8 in the source, and `tiny_is_cause` says that all gradients are right with smaller ones;
-    `right_in` is the wider dtype in which they would be right, "" if there is none; `guard` is the largest
-    constant such as 1e-8 in the graph, or 0, and `without_guard` has the gradients that are right without it, each with
-    the factor by which the inputs were multiplied for that.
+    `right_in` is the wider dtype in which they would be right, "" if there is none; `excused` has the diagnoses
+    of gradients that are right without constants such as 1e-8.
     """
 
     inputs: Inputs
@@ -44,8 +44,7 @@ class GradientData(NamedTuple):
     tiny: float = 0.0
     tiny_is_cause: bool = False
     right_in: str = ""
-    guard: float = 0.0
-    without_guard: Mapping[int, float] = MappingProxyType({})
+    excused: Mapping[int, Diagnosis] = MappingProxyType({})
 
     def label(self, i: int) -> str:
         """Return the name of an input."""

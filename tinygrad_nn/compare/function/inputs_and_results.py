@@ -55,7 +55,8 @@ class ComparisonResult(NamedTuple):
     """The result by another road: rows, diagnoses, right gradients, notes, its method, and which inputs have no effect.
 
     `error` bounds the errors of the right gradients; `ignored` masks the entries that are not compared, because they
-    stand at kinks or were not computed.
+    stand at kinks or were not computed. `with_guards` is False if the right gradients are those of the function
+    without constants such as 1e-8.
     """
 
     rows: list[Row]
@@ -66,6 +67,7 @@ class ComparisonResult(NamedTuple):
     no_effect: list[bool]
     error: list[Array]
     ignored: list[Array]
+    with_guards: bool = True
 
 
 def draw_cotangents(

@@ -11,7 +11,6 @@ from ...primitive import sum_to
 from ..conventions.returned import differ_by_ones_in_front
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
-from ..guards import guard_diagnosis
 from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
@@ -37,7 +36,7 @@ def explain_graph(data: GradientData, rows: Sequence[Row], in_hull: Sequence[boo
     diagnoses: list[Diagnosis] = []
     remaining = []
     for i in wrong:
-        simple = _shape_diagnosis(data, i) or _direct_diagnosis(data, i, rows[i], in_hull[i])
+        simple = data.excused.get(i) or _shape_diagnosis(data, i) or _direct_diagnosis(data, i, rows[i], in_hull[i])
         if simple is not None and diagnoses and (simple.kind, simple.text) == ("convention", diagnoses[-1].text):
             where, evidence = f"{diagnoses[-1].where}, {simple.where}", diagnoses[-1].evidence + simple.evidence
             diagnoses[-1] = replace(simple, where=where, evidence=evidence)
@@ -170,8 +169,6 @@ def _direct_diagnosis(data: GradientData, i: int, row: Row, in_hull: bool) -> Di
     tiny = _effect_of_tiny_constant(data, i)
     if tiny is not None and tiny.harmless:
         return tiny
-    if i in data.without_guard:
-        return guard_diagnosis(label, data.guard, largest_difference([(m, g)]), data.without_guard[i])
     if m.ndim == 2 and m.shape[0] == m.shape[1] and equal_to_rounding(data, m, g.T):
         return Diagnosis("transpose", label, "The gradient is transposed.", ("its transpose is right in every entry",),
                          r"\bar W = g^T x", "")  # fmt: skip
