@@ -174,7 +174,12 @@ def own_generator(rng: Any) -> np.random.Generator:
 
 
 def nearby(x: Any, rng: np.random.Generator) -> Array:
-    """Return random numbers near those of an array, as an input at which a comparison is repeated."""
+    """Return random numbers near those of an array, as an input at which a comparison is repeated.
+
+    Labels and masks stay zeros and ones, with their rows in another order: P - Y is no gradient for other Y.
+    """
+    if np.ndim(x) and {*np.unique(x)} == {0, 1}:
+        return rng.permutation(x)
     return x * rng.uniform(0.8, 1.2, np.shape(x)) + 0.05 * rng.normal(size=np.shape(x))  # type: ignore[no-any-return]
 
 

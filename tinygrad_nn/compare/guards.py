@@ -15,7 +15,7 @@ import numpy as np
 from ..node import Node
 from .diagnosis import Diagnosis
 from .paths import Traced, args_of, copy_node, name_of, parents_of, rerun_nodes
-from .tiny_constants import LOGARITHMS, TINY, is_limit
+from .tiny_constants import LOGARITHMS, TINY, effect_of_tiny_constant, is_limit, largest_difference
 
 Array = np.ndarray[Any, Any]
 
@@ -24,6 +24,7 @@ PASSED_ON = GUARDS | {"alias", "negative", "getitem", "where"}
 FACTORS = tuple(4.0**-k for k in (1, 2, 3, 5, 7))  # of inputs that are tried if values have lost their digits
 KNOWN, KNOWN_EPS = 1e-6, 1e4  # of the largest entry, and epsilons of it: a larger bound would hide mistakes
 LEAST = float(np.finfo(np.float64).tiny)
+VISIBLE = 1e-4  # of the largest entry: a table shows four digits
 NEAR_0 = LEAST / float(np.finfo(np.float64).eps)  # LEAST changes smaller values
 
 
@@ -31,32 +32,60 @@ class Trial(NamedTuple):
     """What holds without guards, for inputs times a factor: numbers of gradients.
 
     `right` are right by their own rules, and `right_values` by their values. `known` are known so well that a mistake
-    shows; there are none where a value that a guard protects has lost its digits.
+    shows; there are none where a value that a guard protects has lost its digits. `of` is what was compared.
     """
 
     factor: float
     right: set[int]
     known: set[int]
     right_values: Collection[int] = ()
+    of: Any = None
 
 
-def excused_by_guards(wrong: Collection[int], trials: Iterable[Trial]) -> tuple[dict[int, float], set[int]]:
-    """Return the wrong gradients that are right without guards, each with its factor, and which values are right.
+class Excused(NamedTuple):
+    """What a comparison without guards shows: numbers of gradients.
+
+    `factors` has the wrong gradients that are right without guards, each with the factor of inputs for which it is, and
+    `right_values` those that are right by their values. `wrong_in` has the others, each with the trial that shows it.
+    """
+
+    factors: dict[int, float]
+    right_values: set[int]
+    wrong_in: dict[int, Trial]
+
+
+def excused_by_guards(wrong: Collection[int], trials: Iterable[Trial]) -> Excused:
+    """Tell which wrong gradients are right without guards.
 
     Each gradient is judged by the first trial in which it is right or known: smaller inputs might hide a mistake. So at
     smaller inputs, it must be both.
     """
-    factors: dict[int, float] = {}
-    right_values: set[int] = set()
+    excused = Excused({}, set(), {})
     undecided = set(wrong)
     for trial in trials:
         right = trial.right if trial.factor == 1 else trial.right & trial.known
-        factors |= dict.fromkeys(undecided & right, trial.factor)
-        right_values.update(trial.right_values)
-        undecided -= right | trial.known
+        excused.factors.update(dict.fromkeys(undecided & right, trial.factor))
+        excused.right_values.update(trial.right_values)
+        undecided -= right
+        excused.wrong_in.update(dict.fromkeys(undecided & trial.known, trial))
+        undecided -= trial.known
         if not undecided:
             break
-    return factors, right_values
+    return excused
+
+
+def note_without_guards(guard: float, pairs: Sequence[tuple[Array, Array]]) -> str:
+    """Return the note that mistakes are named as those of the function without its guards.
+
+    It is "" if no table shows that: `pairs` has the right gradients without guards, and those with them.
+    """
+    if largest_difference(pairs) <= VISIBLE:
+        return ""
+    return (
+        "Where a mistake is named, the right gradient is that of the function without a constant such as "
+        f"{guard:.0e}, which is there to avoid log(0) or a division by 0: up to the mistake, the backward is that of "
+        "this function."
+    )
 
 
 def trace_without_guards(graph: Traced) -> Traced | None:
@@ -139,6 +168,20 @@ def are_known(bounds: Sequence[Array], gradients: Sequence[Array], eps: float) -
         if not (math.isfinite(largest) and error <= limit * largest + 1e-200):
             return False
     return True
+
+
+def effect_of_guard(label: str, pair: tuple[Array, Array], tiny: float, guard: float, factor: float) -> Diagnosis:
+    """Return the diagnosis, which is harmless, of a gradient that is right without a guard.
+
+    Args:
+        label: the name of the input.
+        pair: the user's gradient, and that of the function as it is written.
+        tiny: the largest constant such as 1e-8 in the code.
+        guard: the largest such constant that is a guard.
+        factor: that of the inputs for which the gradient is right.
+    """
+    difference = largest_difference([pair])
+    return effect_of_tiny_constant(difference, label, tiny) or guard_diagnosis(label, guard, difference, factor)
 
 
 def guard_diagnosis(where: str, guard: float, difference: float, factor: float = 1.0) -> Diagnosis:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...gradcheck.numerical import Line, inner_product, to_double
+from ...gradcheck.numerical import Line, inner_product, same_arrays, to_double
 from ...node import Node
 from ...primitive import sum_to
+from ..conventions.code import Code
 from ..conventions.reasons import Reason
 from ..diagnosis import Diagnosis, Row
+from ..guards import Trial, are_known, effect_of_guard, excused_by_guards, note_without_guards, smaller_inputs
 from ..numerical.full_gradients import DIRECTIONS, NumericalGradient, differentiate_inputs, rounding_of
 from ..numerical.precision import measured_rounding
 from ..numerical.sides import ULPS
 from ..paths import Traced
 from ..pattern import describe, list_text
 from ..rows import checked_entries, judged_row
-from ..tiny_constants import tiny_constant
+from ..tiny_constants import largest_guard_in_code, smaller_constants, tiny_constant
 from .cotangents import diagnose_cotangent
 from .gradient_data import CLOSE, GradientData
+from .graph_gradients import machine_epsilon
 from .inputs_and_results import ComparisonInput, ComparisonResult, has_no_effect
 from .operations import explain_graph, only_shape_diagnosis
 
@@ -32,9 +38,77 @@ SECONDS, PROBE_SECONDS = 0.8, 0.2  # about how long the numerical road may take,
 SAMPLES = 4  # entries of each input that are differentiated at other points
 
 
-def compare_without_graph(comparison: ComparisonInput, reason: Reason) -> ComparisonResult:
-    """Compare the user's backward with numerical gradients; `reason` tells why there is no graph."""
-    numerical = differentiate_inputs(comparison.line, comparison.cotangents, comparison.rng, SECONDS)
+class NumericalComparison(NamedTuple):
+    """The user's gradients beside numerical ones: of the function without constants such as 1e-8, or as it is written.
+
+    `right_gradients` are the numerical ones where they are known, with the bounds `bounds`.
+    """
+
+    numerical: list[NumericalGradient]
+    rows: list[Row]
+    wrong_masks: list[Array]
+    right_gradients: list[Array]
+    bounds: list[Array]
+
+
+def compare_without_graph(
+    comparison: ComparisonInput, reason: Reason
+) -> Iterator[tuple[ComparisonInput, ComparisonResult]]:
+    """Compare the user's backward with numerical gradients; `reason` tells why there is no graph.
+
+    As with a graph, yield the result as it is explained without constants such as 1e-8 first, if they have an effect.
+    """
+    code = comparison.code
+    written = _compare(comparison, comparison.line, SECONDS)
+    rows, numerical = written.rows, written.numerical
+    checked, size = checked_entries(rows)
+    method = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
+    notes = [reason.edit] if reason.edit else []
+    entries_text = "every entry" if checked == size else (
+        f"{checked:,} of {size:,} entries, drawn at random, and along {DIRECTIONS} random directions of each input")
+    method += (f" Values by running it on arrays; derivatives by complex step, or extrapolated differences where it "
+               f"takes no complex numbers, in float64, at {entries_text}.")  # fmt: skip
+    notes += [f"{row.name}: {w.kinks} entries are at a kink, where any slope between those on both sides is right."
+              for row, w in zip(rows, numerical, strict=True) if w.kinks]  # fmt: skip
+    wrong = {i for i, row in enumerate(rows) if not row.ok}
+    guard = largest_guard_in_code(code.source) if wrong else 0.0
+    excused = excused_by_guards(wrong, _trials(comparison) if guard else ())
+    tiny = tiny_constant(code.source, code.backward)
+    diagnoses_of_excused = {
+        i: effect_of_guard(
+            comparison.label(i), (comparison.user_gradients[i], numerical[i].value), tiny, guard, excused.factors[i]
+        )
+        for i in excused.factors
+    }
+    seen = [[w.value for w in numerical], *([comparison.user_gradients] if excused.factors else [])]
+    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
+    no_effect = [
+        b and not any(abs(slope) > bound for _, slope, bound in w.directions)
+        for b, w in zip(no_effect, numerical, strict=True)
+    ]
+    bases = [(comparison, written, True)]
+    if excused.wrong_in and wrong <= excused.factors.keys() | excused.wrong_in.keys():
+        at, plain = min(excused.wrong_in.values(), key=attrgetter("factor")).of
+        if at.code is not code or not _are_same(plain, written):
+            bases.insert(0, (at, plain, False))
+    for at, base, with_guards in bases:
+        masks = [a if i in excused.factors else b
+                 for i, (a, b) in enumerate(zip(written.wrong_masks, base.wrong_masks, strict=True))]  # fmt: skip
+        with nullcontext() if with_guards else smaller_constants(np.float64, code.source):
+            diagnoses = _explain(
+                at, base.numerical, rows, masks, base.right_gradients, base.bounds, diagnoses_of_excused
+            )
+        values = [w.value for w in base.numerical]
+        note = "" if with_guards else note_without_guards(guard, [*zip(values, seen[0], strict=True)])
+        yield at, ComparisonResult(
+            rows, diagnoses, values, [*notes, *([note] if note else [])], method, no_effect,
+            [w.error for w in base.numerical], [~w.is_known | (w.low != w.high) for w in base.numerical], with_guards,
+        )  # fmt: skip
+
+
+def _compare(comparison: ComparisonInput, line: Line, seconds: float) -> NumericalComparison:
+    """Compare the user's gradients with those that a line gives."""
+    numerical = differentiate_inputs(line, comparison.cotangents, comparison.rng, seconds)
     rounding = rounding_of(
         lambda moved: comparison.code.gradients(moved, comparison.g),
         comparison.input_arrays,
@@ -47,7 +121,7 @@ def compare_without_graph(comparison: ComparisonInput, reason: Reason) -> Compar
         comparison.user_gradients,
     )
     rounding = [a + b for a, b in zip(rounding, measured, strict=True)]
-    rows, wrong_masks, right_gradients, bounds = [], [], [], []
+    compared = NumericalComparison(numerical, [], [], [], [])
     for i, (m, numerical_one, allowed) in enumerate(zip(comparison.user_gradients, numerical, rounding, strict=True)):
         has_right_shape = m.shape == numerical_one.value.shape
         allowed = allowed if has_right_shape else np.zeros(numerical_one.value.shape)
@@ -57,35 +131,67 @@ def compare_without_graph(comparison: ComparisonInput, reason: Reason) -> Compar
             for v, slope, bound in numerical_one.directions
         )
         row = replace(row, ok=False, odd="manual") if is_direction_wrong else row
-        rows.append(row if comparison.line.steady else replace(row, ok=True, odd=""))
-        wrong_masks.append(wrong_mask)
-        right_gradients.append(reference)
-        bounds.append(numerical_one.error + allowed)
-    diagnoses = _explain(comparison, numerical, rows, wrong_masks, right_gradients, bounds)
-    checked, size = checked_entries(rows)
-    method = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
-    notes = [reason.edit] if reason.edit else []
-    entries_text = "every entry" if checked == size else (
-        f"{checked:,} of {size:,} entries, drawn at random, and along {DIRECTIONS} random directions of each input")
-    method += (f" Values by running it on arrays; derivatives by complex step, or extrapolated differences where it "
-               f"takes no complex numbers, in float64, at {entries_text}.")  # fmt: skip
-    notes += [f"{row.name}: {w.kinks} entries are at a kink, where any slope between those on both sides is right."
-              for row, w in zip(rows, numerical, strict=True) if w.kinks]  # fmt: skip
-    no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, [[w.value for w in numerical]])
-    return ComparisonResult(rows, diagnoses, [w.value for w in numerical], notes, method, [
-        b and not any(abs(slope) > bound for _, slope, bound in w.directions)
-        for b, w in zip(no_effect, numerical, strict=True)], [w.error for w in numerical], [
-            ~w.is_known | (w.low != w.high) for w in numerical])  # fmt: skip
+        compared.rows.append(row if comparison.line.steady else replace(row, ok=True, odd=""))
+        compared.wrong_masks.append(wrong_mask)
+        compared.right_gradients.append(reference)
+        compared.bounds.append(numerical_one.error + allowed)
+    return compared
+
+
+def _are_same(one: NumericalComparison, other: NumericalComparison) -> bool:
+    """Tell whether two numerical gradients are the same, where they are known."""
+    return all(bool((np.abs(np.nan_to_num(a.value - b.value)) <= np.nan_to_num(a.error + b.error)).all())
+               for a, b in zip(one.numerical, other.numerical, strict=True))  # fmt: skip
+
+
+def numerical_line(code: Code, leaves: list[Array]) -> Line:
+    """Return a function as what is differentiated numerically, with the rounding of its results."""
+    line = Line(lambda *xs: code.arrays(xs), leaves, may_round=True)
+    line.doubts = measured_rounding(lambda cast: code.cast(cast).arrays([cast(x) for x in leaves]), line.outs)
+    return line
+
+
+def _trials(comparison: ComparisonInput) -> Iterator[Trial]:
+    """Yield which gradients are right without constants such as 1e-8, also for smaller inputs."""
+    comparison = comparison._replace(rng=np.random.default_rng(0))
+    eps = machine_epsilon(comparison)
+    try:
+        for factor, inputs in ((1.0, comparison.input_arrays), *smaller_inputs(comparison.input_arrays)):
+            at = comparison if factor == 1 else comparison.moved(inputs)
+            outs = []
+            for dtype in (np.float32, np.float64):
+                with smaller_constants(dtype, comparison.code.source):
+                    outs.append(at.code.arrays([x.copy() for x in at.float64_inputs]))
+            with smaller_constants(np.float64, comparison.code.source):
+                plain = _compare(at, numerical_line(at.code, at.float64_inputs), SECONDS)
+            known = {i for i, (w, row) in enumerate(zip(plain.numerical, plain.rows, strict=True))
+                     if _is_known(w, at.user_gradients[i] if row.ok else w.value, eps)}  # fmt: skip
+            # a value that is 0 without its guard makes the result depend on what stands in for the guard
+            is_beyond = not (same_arrays(*outs) and all(np.isfinite(out).all() for out in outs[1]))
+            yield Trial(factor, {i for i in known if plain.rows[i].ok}, set() if is_beyond else known, (), (at, plain))
+    except Exception:  # user code may raise anything for inputs that it was not made for
+        return
+
+
+def _is_known(numerical: NumericalGradient, gradient: Array, eps: float) -> bool:
+    """Tell whether the entries of a numerical gradient are known so well that a mistake shows beside a gradient."""
+    is_known = numerical.is_known
+    if gradient.shape != numerical.value.shape or not is_known.any():
+        return False
+    return are_known([numerical.error[is_known]], [gradient[is_known]], eps)
 
 
 def _explain(
     comparison: ComparisonInput, numerical: list[NumericalGradient], rows: list[Row], wrong_masks: list[Array],
-    right_gradients: list[Array], bounds: list[Array],
+    right_gradients: list[Array], bounds: list[Array], excused: Mapping[int, Diagnosis] = MappingProxyType({}),
 ) -> list[Diagnosis]:  # fmt: skip
-    """Return the diagnoses of the wrong gradients, as far as they can be found without a graph."""
+    """Return the diagnoses of the wrong gradients, as far as they can be found without a graph.
+
+    `excused` has those of gradients that are right without constants such as 1e-8.
+    """
     wrong = [i for i, row in enumerate(rows) if not row.ok]
     alone = [_explain_alone(comparison, i, numerical[i], rows[i], wrong_masks[i], right_gradients[i]) for i in wrong
-             if not numerical[i].is_known.all()]  # fmt: skip
+             if i not in excused and not numerical[i].is_known.all()]  # fmt: skip
     diagnoses = [diagnosis for diagnosis in alone if diagnosis is not None]
     remaining = [i for i in wrong if comparison.label(i) not in {d.where for d in diagnoses}]
     if not remaining:
@@ -100,6 +206,7 @@ def _explain(
         empty_graph(comparison.float64_inputs), comparison.float64_inputs, _probe_entries(comparison, remaining),
         max(CLOSE, noise),
         tiny=tiny_constant(comparison.code.source, comparison.code.backward),
+        excused=excused,
     )  # fmt: skip
     remaining_rows = [row if i in remaining else replace(row, ok=True) for i, row in enumerate(rows)]
     for d in explain_graph(data, remaining_rows, [False] * len(rows)):

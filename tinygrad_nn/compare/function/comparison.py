@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -22,23 +23,22 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
-from ..guards import guard_diagnosis, largest_guard
+from ..guards import effect_of_guard, excused_by_guards, largest_guard, note_without_guards
 from ..numerical.full_gradients import differentiate_inputs
-from ..numerical.precision import measured_rounding
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
 from ..paths import Traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
-from ..tiny_constants import effect_of_tiny_constant, largest_difference, tiny_constant
-from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph
+from ..tiny_constants import smaller_constants, tiny_constant
+from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph, numerical_line
 from .gradient_data import GradientData
 from .graph_gradients import (
     GraphGradients,
-    effects_of_guards,
     graph_gradients,
     is_right_with_smaller_constants,
     run_graph,
+    trials_without_guards,
     wider_dtype_in_which_it_is_right,
 )
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents, has_no_effect
@@ -50,10 +50,6 @@ Array = np.ndarray[Any, Any]
 
 SECONDS = 1.5  # about how long the numerical road may take
 DIRECTIONS = 3
-VISIBLE = 1e-4  # of the largest entry: the table of a report shows four digits
-RIGHT_WITHOUT_GUARD = ("Where a mistake is named, the right gradient is that of the function without a constant such "
-                       "as {}, which is there to avoid log(0) or a division by 0: the backward is that of this "
-                       "function, up to the mistake.")  # fmt: skip
 
 
 def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
@@ -77,9 +73,7 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
         code = code.with_pairing(returned)
         input_arrays = [code.inputs.leaves[i] for i in code.inputs.float_indices]
         float64_inputs = [to_double(x) for x in input_arrays]
-        line = Line(lambda *xs: code.arrays(xs), float64_inputs, may_round=True)
-        line.doubts = measured_rounding(
-            lambda cast: code.cast(cast).arrays([cast(x) for x in float64_inputs]), line.outs)  # fmt: skip
+        line = numerical_line(code, float64_inputs)
         comparison = ComparisonInput(
             code, input_arrays, float64_inputs, outs, cotangents, g, code.gradients_from(returned), line, generator
         )
@@ -91,18 +85,17 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
                 part[...] = before
         graph, reason = _run_on_tensors(comparison)
         kept_shapes = {} if code.pairing is None else code.pairing.kept_shapes
-        results = iter([compare_without_graph(comparison, reason)]) if graph is None else (
-            _compare_with_graph(comparison, graph))  # fmt: skip
+        results = compare_without_graph(comparison, reason) if graph is None else _compare_with_graph(comparison, graph)
         explained: list[tuple[int, list[Diagnosis], ComparisonResult]] = []
-        for result in results:
+        for at, result in results:
             diagnoses = _side_effects(
                 comparison, repeated_gradients, changed_labels, is_cotangent_changed, result.right_gradients
             )
             diagnoses += result.diagnoses
             if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
-                by_graph = partial(_differentiate_by_graph, with_guards=result.with_guards)
-                compute_right = _differentiate_numerically if graph is None else by_graph
-                diagnoses = with_source_lines(comparison, result, compute_right, diagnoses, (f, user_inputs, manual))
+                differentiate = _differentiate_numerically if graph is None else _differentiate_by_graph
+                compute_right = partial(differentiate, with_guards=result.with_guards)
+                diagnoses = with_source_lines(at, result, compute_right, diagnoses, (f, user_inputs, manual))
             explained.insert(0, (sum(d.kind == "unknown" for d in diagnoses), diagnoses, result))
             if not explained[0][0]:
                 break
@@ -155,11 +148,14 @@ def _run_on_tensors(comparison: ComparisonInput) -> tuple[Run | None, Reason]:
     return (None, disconnected(", ".join(unreached))) if unreached else (graph, Reason(""))
 
 
-def _compare_with_graph(comparison: ComparisonInput, at_point: Run) -> Iterator[ComparisonResult]:
+def _compare_with_graph(
+    comparison: ComparisonInput, at_point: Run
+) -> Iterator[tuple[ComparisonInput, ComparisonResult]]:
     """Compare the user's backward with the graph, and the graph with numerical derivatives.
 
-    Yield the result as it is explained by the function without constants such as 1e-8, if they have an effect on a
-    gradient that is wrong without them too, and then by the function as it is written.
+    Yield the result as it is explained by the function without constants such as 1e-8, if they have an effect on
+    gradients that are wrong without them too, and then by the function as it is written; each with the inputs at which
+    mistakes are explained.
     """
     code, user_gradients = comparison.code, comparison.user_gradients
     graph = graph_gradients(comparison, at_point)
@@ -175,14 +171,17 @@ def _compare_with_graph(comparison: ComparisonInput, at_point: Run) -> Iterator[
     # each is asked only if the one before does not explain the difference, since each runs the function again
     wrong = {i for i, mask in enumerate(wrong_masks) if mask.any()}
     guard = largest_guard(at_point.trace.operations) if wrong else 0.0
-    factors = effects_of_guards(comparison, wrong) if guard else {}
+    excused = excused_by_guards(wrong, trials_without_guards(comparison) if guard else ())
+    factors = excused.factors
     is_open = not wrong <= factors.keys()
     right_in = wider_dtype_in_which_it_is_right(comparison, graph) if is_open else ""
     tiny_is_cause = bool(is_open and not right_in and tiny) and is_right_with_smaller_constants(
         comparison, at_point.grads
     )
-    excused = {i: _effect_of_guard(comparison.label(i), user_gradients[i], at_point.grads[i], tiny, guard, factor)
-               for i, factor in factors.items()}  # fmt: skip
+    diagnoses_of_excused = {
+        i: effect_of_guard(comparison.label(i), (user_gradients[i], at_point.grads[i]), tiny, guard, factor)
+        for i, factor in factors.items()
+    }
     notes = [f"{row.name}: at a kink, where the derivative is a convention, the numerical road was not asked."
              for row, k in zip(rows, kinks, strict=True) if k]  # fmt: skip
     notes += overflow_notes(at_point.trace)
@@ -192,36 +191,36 @@ def _compare_with_graph(comparison: ComparisonInput, at_point: Run) -> Iterator[
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
     seen = [at_point.grads, *sides.limits(), *([user_gradients] if factors else [])]
     no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
-    bases = [(graph, wrong_masks)]
-    if guard and is_open and not right_in and not tiny_is_cause:
-        plain = graph_gradients(comparison._replace(rng=np.random.default_rng(0)), with_guards=False)
-        masks = [_wrong_entries(plain, user_gradients, i) if i in wrong - factors.keys() else mask
+    bases = [(comparison, graph, wrong_masks)]
+    if is_open and not right_in and not tiny_is_cause and wrong <= factors.keys() | excused.wrong_in.keys():
+        at, plain = min(excused.wrong_in.values(), key=attrgetter("factor")).of
+        masks = [mask if i not in excused.wrong_in else _wrong_entries(plain, at.user_gradients, i)
                  for i, mask in enumerate(wrong_masks)]  # fmt: skip
-        if not graph.are_within(plain.at_point.grads) and all(masks[i].any() for i in wrong):
-            bases.insert(0, (plain, masks))
-    for base, masks in bases:
+        has_effect = at.code is not code or not graph.are_within(plain.at_point.grads)
+        if has_effect and all(masks[i].any() for i in wrong):
+            bases.insert(0, (at, plain, masks))
+    for at, base, masks in bases:
         run, grads, with_guards = base.at_point, base.at_point.grads, base.with_guards
         data = GradientData(
-            code.inputs,
-            user_gradients,
+            at.code.inputs,
+            at.user_gradients,
             grads,
             base.rounding,
             masks,
             run.trace,
-            comparison.float64_inputs,
-            _compute_probes(comparison, with_guards) if code.backward is None or callable(code.backward) else [],
+            at.float64_inputs,
+            _compute_probes(at, with_guards) if code.backward is None or callable(code.backward) else [],
             trace_at=partial(_trace, code, comparison.cotangents, with_guards),
             tiny=tiny,
             right_in=right_in,
-            excused=excused,
+            excused=diagnoses_of_excused,
             tiny_is_cause=tiny_is_cause,
         )
         hull = Hull(base.sides, base.rounding, comparison.rng)
-        has_visible_effect = any(largest_difference([(grads[i], at_point.grads[i])]) > VISIBLE for i in wrong)
-        meaning = [RIGHT_WITHOUT_GUARD.format(f"{guard:.0e}")] if has_visible_effect and not with_guards else []
-        diagnoses = explain_graph(data, rows, hull.right_at_kink(user_gradients))
-        yield ComparisonResult(
-            rows, diagnoses, grads, [*notes, *meaning], method, no_effect,
+        diagnoses = explain_graph(data, rows, hull.right_at_kink(at.user_gradients))
+        note = "" if with_guards else note_without_guards(guard, [*zip(grads, at_point.grads, strict=True)])
+        yield at, ComparisonResult(
+            rows, diagnoses, grads, [*notes, *([note] if note else [])], method, no_effect,
             [np.zeros(x.shape) for x in base.rounding], base.sides.differs_between_sides(base.rounding), with_guards,
         )  # fmt: skip
 
@@ -236,14 +235,6 @@ def _wrong_entries(graph: GraphGradients, user_gradients: list[Array], i: int) -
     return np.abs(m - g) > graph.rounding[i] if m.shape == g.shape else np.ones(m.shape, bool)
 
 
-def _effect_of_guard(
-    label: str, user_gradient: Array, right: Array, tiny: float, guard: float, factor: float
-) -> Diagnosis:
-    """Return the diagnosis of a gradient that is right without a guard, for inputs times a factor."""
-    difference = largest_difference([(user_gradient, right)])
-    return effect_of_tiny_constant(difference, label, tiny) or guard_diagnosis(label, guard, difference, factor)
-
-
 def _differentiate_by_graph(
     code: Code, leaves: list[Array], cotangents: list[Array], with_guards: bool = True
 ) -> tuple[list[Array], list[Array]]:
@@ -252,10 +243,11 @@ def _differentiate_by_graph(
 
 
 def _differentiate_numerically(
-    code: Code, leaves: list[Array], cotangents: list[Array]
+    code: Code, leaves: list[Array], cotangents: list[Array], with_guards: bool = True
 ) -> tuple[list[Array], list[Array]]:
-    line = Line(lambda *xs: code.arrays(xs), leaves, may_round=True)
-    numerical = differentiate_inputs(line, cotangents, np.random.default_rng(0), PROBE_SECONDS, SAMPLES)
+    with nullcontext() if with_guards else smaller_constants(np.float64, code.source):
+        line = Line(lambda *xs: code.arrays(xs), leaves, may_round=True)
+        numerical = differentiate_inputs(line, cotangents, np.random.default_rng(0), PROBE_SECONDS, SAMPLES)
     return [w.value for w in numerical], [w.error for w in numerical]
 
 

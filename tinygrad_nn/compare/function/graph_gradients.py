@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...gradcheck.numerical import to_double
 from ...node import recording
 from ...tensor import Tensor, raw
 from ...transforms import new_input
@@ -67,7 +66,7 @@ def graph_gradients(
         at_point: the run of the graph there, if it is known.
         with_guards: False for the function without constants such as 1e-8.
     """
-    code, inputs, eps = comparison.code, comparison.float64_inputs, _machine_epsilon(comparison)
+    code, inputs, eps = comparison.code, comparison.float64_inputs, machine_epsilon(comparison)
 
     def run(leaves: Sequence[Array], code: Code = code) -> Run:
         return run_graph(code, leaves, comparison.cotangents, with_guards)
@@ -87,7 +86,7 @@ def graph_gradients(
     return GraphGradients(at_point, sides, rounding, with_guards)
 
 
-def _machine_epsilon(comparison: ComparisonInput) -> float:
+def machine_epsilon(comparison: ComparisonInput) -> float:
     """Return the machine epsilon of float32 if any input is less precise than float64, else that of float64."""
     has_float32 = any(x.dtype.itemsize // (1 + (x.dtype.kind == "c")) < 8 for x in comparison.input_arrays)
     return float(np.finfo(np.float32).eps) if has_float32 else EPS
@@ -124,22 +123,12 @@ def wider_dtype_in_which_it_is_right(comparison: ComparisonInput, graph: GraphGr
     return ""
 
 
-def effects_of_guards(comparison: ComparisonInput, wrong: Collection[int]) -> dict[int, float]:
-    """Return the wrong gradients that are right without constants such as 1e-8.
-
-    Each has the factor by which the inputs must be multiplied before it is right: 1, or a number below it.
-    """
-    return guards.excused_by_guards(wrong, _trials(comparison))[0]
-
-
-def _trials(comparison: ComparisonInput) -> Iterator[guards.Trial]:
+def trials_without_guards(comparison: ComparisonInput) -> Iterator[guards.Trial]:
     """Yield which gradients are right without constants such as 1e-8, also for smaller inputs."""
     try:
         yield _trial(comparison, 1.0)
         for factor, inputs in guards.smaller_inputs(comparison.input_arrays):
-            user_gradients = comparison.code.gradients(inputs, comparison.g)
-            float64_inputs = [to_double(x) for x in inputs]
-            yield _trial(comparison._replace(float64_inputs=float64_inputs, user_gradients=user_gradients), factor)
+            yield _trial(comparison.moved(inputs), factor)
     except Exception:  # user code may raise anything for inputs that it was not made for
         return
 
@@ -148,12 +137,13 @@ def _trial(comparison: ComparisonInput, factor: float) -> guards.Trial:
     """Tell which gradients are those of the function without constants such as 1e-8, and not all 0."""
     plain = graph_gradients(comparison._replace(rng=np.random.default_rng(0)), with_guards=False)
     grads, bounds = plain.at_point.grads, plain.rounding
-    eps, m = _machine_epsilon(comparison), comparison.user_gradients
+    eps, m = machine_epsilon(comparison), comparison.user_gradients
     known = {i for i, (g, bound) in enumerate(zip(grads, bounds, strict=True))
              if guards.are_known([bound], [g], eps) and np.any(g)}  # fmt: skip
     right = {i for i in known if _are_within(m[i : i + 1], grads[i : i + 1], bounds[i : i + 1])}
     guarded = run_graph(comparison.code, comparison.float64_inputs, comparison.cotangents)
-    return guards.Trial(factor, right, set() if guards.is_beyond_guard(guarded.trace.operations) else known)
+    is_beyond = guards.is_beyond_guard(guarded.trace.operations)
+    return guards.Trial(factor, right, set() if is_beyond else known, (), (comparison, plain))
 
 
 def is_right_with_smaller_constants(comparison: ComparisonInput, right_gradients: Sequence[Array]) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...gradcheck.numerical import Line
+from ...gradcheck.numerical import Line, to_double
 from ...tree import flatten
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis, Row
@@ -39,6 +40,18 @@ class ComparisonInput(NamedTuple):
     def nearby(self) -> list[Array]:
         """Return other random inputs near the given ones, in float64."""
         return [nearby(x, self.rng) for x in self.float64_inputs]
+
+    def moved(self, arrays: list[Array]) -> ComparisonInput:
+        """Return the same for other inputs; `line`, which differentiates numerically, stays where it is."""
+        leaves = [*self.code.inputs.leaves]
+        for i, x in zip(self.code.inputs.float_indices, arrays, strict=True):
+            leaves[i] = x
+        code = replace(self.code, inputs=self.code.inputs._replace(leaves=leaves))
+        float64_inputs = [*map(to_double, arrays)]
+        return self._replace(
+            code=code, input_arrays=arrays, float64_inputs=float64_inputs, outs=code.arrays(float64_inputs),
+            user_gradients=code.gradients(arrays, self.g),
+        )  # fmt: skip
 
     def cotangents_at(self, leaves: list[Array]) -> tuple[list[Array], Any]:
         """Return random cotangents at other inputs, and the same as the backward takes them."""

@@ -26,7 +26,7 @@ from ..edits.running import tracing_calls
 from ..function.black_box import by_differences, describe_known_entries, empty_graph
 from ..function.calling import Inputs
 from ..function.gradient_data import CLOSE
-from ..guards import Trial, are_known, excused_by_guards, smaller_inputs
+from ..guards import Excused, Trial, are_known, excused_by_guards, note_without_guards, smaller_inputs
 from ..numerical.full_gradients import NumericalGradient, differentiate_inputs
 from ..numerical.sides import ULPS
 from ..rows import judged_row
@@ -293,16 +293,26 @@ def judged_by_numbers(
     edits = EditSearch(called, passes, judged, NumericalPasses)
     suspects = list(edits.wrong)
     edits.leave_out_right_lines()
-    reasons = _effects_of_guards(called, leaves, edits, suspects, own_eps)
+    guard = largest_guard_in_code(called.forward) if edits.wrong else 0.0
+    excused = excused_by_guards(suspects, _trials(called, leaves, edits, suspects, own_eps) if guard else ())
+    reasons = _effects_of_guards(edits, suspects, excused, guard)
     edits.wrong = still_wrong(edits.wrong, suspects, reasons)
+    plain = {k: trial.of[k] for k, trial in excused.wrong_in.items() if not _is_same(judged[k], trial.of[k])}
+    notes = [*passes.notes, *([reason.edit] if reason.edit else [])]
 
     def explain(k: int) -> Explained:
-        step, m = judged[k], passes.matches[k]
-        rule_gradient = np.nan_to_num(step.rule_gradient.value)
-        bound = np.nan_to_num(step.rule_gradient.error) + _rounding(rule_gradient, eps)
-        diagnosis = _explain(m.gradient.name, m, step.value, step.rule_gradient, step.rule, step.wrong_mask,
-                             rule_gradient, bound)  # fmt: skip
-        return edits.with_edit(Explained(diagnosis, step.state), k)
+        for step in (plain[k], judged[k]) if k in plain else (judged[k],):
+            rule_gradient = np.nan_to_num(step.rule_gradient.value)
+            bound = np.nan_to_num(step.rule_gradient.error) + _rounding(rule_gradient, eps)
+            m, by_rule = passes.matches[k], step.rule_gradient
+            diagnosis = _explain(m.gradient.name, m, step.value, by_rule, step.rule, step.wrong_mask,
+                                 rule_gradient, bound)  # fmt: skip
+            if diagnosis.kind != "unknown":
+                break
+        if step is not judged[k]:
+            note = note_without_guards(guard, [(rule_gradient, np.nan_to_num(judged[k].rule_gradient.value))])
+            notes.extend([note] if note and note not in notes else [])
+        return edits.with_edit(Explained(diagnosis, judged[k].state), k)
 
     places = {k: (passes.matches[k].gradient.name.partition("[")[0], judged[k].state.statement) for k in edits.wrong}
     reasons |= explain_wrong(edits.wrong, places, explain)
@@ -311,7 +321,6 @@ def judged_by_numbers(
     entries = sum(step.row.checked for step in judged)
     method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
               f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
-    notes = [*passes.notes, *([reason.edit] if reason.edit else [])]
     return steps, passes.passes, notes, method
 
 
@@ -345,17 +354,19 @@ def _judge_steps(passes: NumericalPasses, eps: float) -> list[JudgedStep]:
 
 
 def _effects_of_guards(
-    called: UserPasses, leaves: Sequence[Array], edits: EditSearch, suspects: Sequence[int], eps: float
+    edits: EditSearch, suspects: Sequence[int], excused: Excused, guard: float
 ) -> dict[int, Explained]:
     """Return the explanation of gradients that are right for the forward without constants such as 1e-8."""
-    guard = largest_guard_in_code(called.forward) if edits.wrong else 0.0
-    if not guard:
-        return {}
-    factors, _ = excused_by_guards(suspects, _trials(called, leaves, edits, suspects, eps))
     rows = [(step.row, step.rule) for step in edits.judged]
     pairs = [(step.value, np.nan_to_num(step.rule_gradient.value)) for step in edits.judged]
     states = [step.state for step in edits.judged]
-    return explained_by_guards(rows, states, suspects, factors, (), guard, pairs)
+    return explained_by_guards(rows, states, suspects, excused, guard, pairs)
+
+
+def _is_same(judged: JudgedStep, other: JudgedStep) -> bool:
+    """Tell whether a step should be the same in two judgements."""
+    one, two = judged.rule_gradient, other.rule_gradient
+    return bool((np.abs(np.nan_to_num(one.value - two.value)) <= np.nan_to_num(one.error + two.error)).all())
 
 
 def _trials(
@@ -365,8 +376,9 @@ def _trials(
     f, names, budget = called.forward, [m.gradient.name for m in edits.runs[0].matches], Budget(SECONDS)
     for factor, inputs in ((1.0, leaves), *smaller_inputs(leaves)):
         known, right = set(), set()
+        steps: dict[int, JudgedStep] = {}
         try:
-            passes = NumericalPasses(UserPasses(f, called.backward, called.inputs, called.names, called.rng), inputs)
+            passes = NumericalPasses(called.moved(inputs), inputs)
             passes.budget = budget
             outs = []
             for dtype in (np.float32, np.float64):
@@ -381,7 +393,9 @@ def _trials(
                 if k in suspects:
                     with smaller_constants(np.float64, f):
                         by_rule = passes.rule_gradient(node)
-                    is_right = _judge(m.gradient.name, value, by_rule, eps)[0].ok
+                    row, wrong_mask = _judge(m.gradient.name, value, by_rule, eps)
+                    is_right, steps[k] = row.ok, edits.judged[k]._replace(
+                        value=value, rule=row, wrong_mask=wrong_mask, rule_gradient=by_rule)  # fmt: skip
                     error, gradient = by_rule.error[by_rule.is_known], by_rule.value[by_rule.is_known]
                     if gradient.size and are_known([error], [value if is_right else gradient], eps):
                         known.add(k)
@@ -392,7 +406,7 @@ def _trials(
             return
         # a value that is 0 without its guard makes the result depend on what stands in for the guard
         is_beyond = not (same_arrays(*outs) and all(np.isfinite(out).all() for out in outs[1]))
-        yield Trial(factor, right, set() if is_beyond else known)
+        yield Trial(factor, right, set() if is_beyond else known, (), steps)
         if budget.is_over:
             return
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..diagnosis import KINDS, Diagnosis, Row
 from ..edits import Edit
 from ..edits.trees import constant
-from ..guards import guard_diagnosis
+from ..guards import Excused, guard_diagnosis
 from ..tiny_constants import largest_difference
 from .forward_values import Saved
 from .matching import Match
@@ -71,8 +71,8 @@ def explain_wrong(
 
 
 def explained_by_guards(
-    rows: Sequence[tuple[Row, Row]], states: Sequence[State], wrong: Sequence[int], factors: Mapping[int, float],
-    right_values: Collection[int], guard: float, pairs: Sequence[tuple[Any, Any]],
+    rows: Sequence[tuple[Row, Row]], states: Sequence[State], wrong: Sequence[int], excused: Excused, guard: float,
+    pairs: Sequence[tuple[Any, Any]],
 ) -> dict[int, Explained]:  # fmt: skip
     """Return the explanation of gradients that are right for the forward without constants such as 1e-8.
 
@@ -80,11 +80,11 @@ def explained_by_guards(
         rows: the comparison of each step by its value and by its own rule.
         states: the content of each.
         wrong: all steps that are wrong by their own rules.
-        factors: those of them that are right without the constants, and the factors of inputs for which they are.
-        right_values: the steps whose values are right then.
+        excused: which of them are right without the constants.
         guard: the largest of the constants.
         pairs: the user's gradient and the right one of each step.
     """
+    factors, right_values = excused.factors, excused.right_values
     if not factors:
         return {}
     differing = [k for k, both in enumerate(rows) if not all(row.ok for row in both)]

@@ -11,6 +11,7 @@ import ast
 import builtins
 import linecache
 from collections.abc import Collection, Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -67,6 +68,12 @@ class Cells:
         edit = _with_cell_line(edit, statement.line)
         value_names = {label for label, _ in self._tensors()}
         return explained._replace(diagnosis=add_edit(explained.diagnosis, edit, value_names))
+
+    def without_guards(self, run: Passes, tape: Tape, matches: list[Match], walked: Walked) -> Cells:
+        """Return the same for a forward without constants such as 1e-8."""
+        other = copy(self)
+        other.run, other.tape, other.matches, other.walked = run, tape, matches, walked
+        return other
 
     def at(self, changed: Mapping[Node, Array], wrong: Collection[int]) -> tuple[Tape, list[Node], list[Match]]:
         """Run the graph at other inputs, and the lines of the wrong steps; the other gradients are the right ones.
@@ -129,8 +136,7 @@ class Cells:
     def _draw_elsewhere(self, k: int) -> tuple[dict[str, Array], Array]:
         """Return other forward values and random gradients by name, and the right gradient of step `k` for them."""
         rng = self.rng
-        leaves = [t.node for t in self.run.graph.tensors if t.node is not None]
-        moved = {n: nearby(np.asarray(n.out), rng) for n in leaves}
+        moved = {n: nearby(np.asarray(n.out), rng) for n in self.tape.leaves}
         tape, twins = self.tape.moved(moved)
         values = self._forward_values(twins)
         random_gradients = {}

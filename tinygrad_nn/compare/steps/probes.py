@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from copy import copy
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -45,6 +46,12 @@ class UserPasses:
     ) -> None:
         self.forward, self.backward, self.inputs, self.names, self.rng = forward, backward, inputs, names, rng
         self.runs: list[Passes] = []
+
+    def moved(self, leaves: Sequence[Array]) -> UserPasses:
+        """Return the same functions, without runs, for other inputs."""
+        filled = dict(zip(self.inputs.float_indices, leaves, strict=True))
+        inputs = self.inputs._replace(leaves=[filled.get(i, x) for i, x in enumerate(self.inputs.leaves)])
+        return UserPasses(self.forward, self.backward, inputs, self.names, self.rng)
 
     def at(self, leaves: Sequence[Array]) -> Passes:
         """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
@@ -130,6 +137,13 @@ def matched(run: Passes, summed: float = 1.0) -> tuple[Tape, dict[Node, Array], 
     return tape, right_gradients, sorted(matches, key=lambda m: tape.place(m.version.node)), notes
 
 
+def matched_without_guards(tape: Tape, matches: Sequence[Match]) -> tuple[Tape, list[Match]]:
+    """Return a graph without constants such as 1e-8, and the matches with its values."""
+    plain, twins = tape.without_guards()
+    return plain, [m._replace(version=m.version._replace(node=twins.get(m.version.node, m.version.node)))
+                   for m in matches]  # fmt: skip
+
+
 def without(matches: Sequence[Match], parts: Collection[tuple[str, int]]) -> list[Match]:
     """Return the matches without those of some names and rounds."""
     return [m for m in matches if (m.gradient.name, m.gradient.round) not in parts]
@@ -147,8 +161,17 @@ class Probes:
         self.called, self.first_run, self.shifts = called, (tape, matches, walked), shifts
         self.matches, self.walked = matches, walked
         self.other_runs: list[tuple[Tape, list[Match], Walked] | None] | None = None
+        self.guarded = self  # or the same with constants such as 1e-8, which has run both passes at other inputs
+        self.other_matches: list[tuple[Tape, list[Match]] | None] | None = None
         self.wrong_before: set[tuple[str, int]] | None = None
         self.budget = Budget(SECONDS)
+
+    def without_guards(self, run: Passes, tape: Tape, matches: list[Match], walked: Walked) -> Probes:
+        """Return the same for a forward without constants such as 1e-8, except that `run` is not needed."""
+        other = copy(self)
+        other.first_run, other.matches, other.walked = (tape, matches, walked), matches, walked
+        other.other_runs = other.wrong_before = None
+        return other
 
     def with_edit(self, explained: Explained, k: int, wrong_steps: Collection[int]) -> Explained:
         """Return the explanation of step `k` with the smallest edit that makes it right, if one is found."""
@@ -200,6 +223,7 @@ class Probes:
         matches = without(matches, self.parts)
         if [m.gradient.name for m in matches] == [m.gradient.name for m in self.matches]:
             matches = shifted(tape, matches, self.shifts)
+        tape, matches = self._as_judged(tape, matches)
         gradients = [matches[k].gradient for k in wrong_steps(injected(tape, matches), matches, CLOSE)]
         return {(gradient.name, gradient.round) for gradient in gradients}
 
@@ -342,9 +366,30 @@ class Probes:
         return next((i for i, s in enumerate(states) if s.time == state.time), -1)
 
     def _runs(self) -> list[tuple[Tape, list[Match], Walked] | None]:
-        """Run both passes at other inputs (the first time only); return all runs, None for one with other matches."""
+        """Return both passes at all inputs: the graph, the matches and the walk; None for one with other matches."""
         if self.other_runs is None:
             self.other_runs = []
+            for run in self.guarded._matches_elsewhere():
+                if run is None:
+                    self.other_runs.append(None)
+                    continue
+                tape, matches = self._as_judged(*run)
+                forced = {}
+                for i, (first_match, other_match) in enumerate(zip(self.matches, matches, strict=True)):
+                    state_index = self._index(first_match.states, self.walked.states[i])
+                    if 0 <= state_index < len(other_match.states):
+                        forced[i] = other_match.states[state_index]
+                self.other_runs.append((tape, matches, injected(tape, matches, None, forced)))
+        return [self.first_run, *self.other_runs]
+
+    def _as_judged(self, tape: Tape, matches: list[Match]) -> tuple[Tape, list[Match]]:
+        """Return a graph and its matches, without constants such as 1e-8 if these probes are for that."""
+        return (tape, matches) if self.guarded is self else matched_without_guards(tape, matches)
+
+    def _matches_elsewhere(self) -> list[tuple[Tape, list[Match]] | None]:
+        """Run both passes at other inputs (the first time only); return their graphs and matches."""
+        if self.other_matches is None:
+            self.other_matches = []
             called, rng = self.called, self.called.rng
             leaves = [called.inputs.leaves[i] for i in called.inputs.float_indices]
             for _ in range(PROBES):
@@ -357,17 +402,9 @@ class Probes:
                     continue
                 matches = without(matches, self.parts)
                 has_same_names = [m.gradient.name for m in matches] == [m.gradient.name for m in self.matches]
-                if not has_same_names or max(self.shifts.values(), default=-1) >= len(tape.operations):
-                    self.other_runs.append(None)
-                    continue
-                matches = shifted(tape, matches, self.shifts)
-                forced = {}
-                for i, (first_match, other_match) in enumerate(zip(self.matches, matches, strict=True)):
-                    state_index = self._index(first_match.states, self.walked.states[i])
-                    if 0 <= state_index < len(other_match.states):
-                        forced[i] = other_match.states[state_index]
-                self.other_runs.append((tape, matches, injected(tape, matches, None, forced)))
-        return [self.first_run, *self.other_runs]
+                is_other = not has_same_names or max(self.shifts.values(), default=-1) >= len(tape.operations)
+                self.other_matches.append(None if is_other else (tape, shifted(tape, matches, self.shifts)))
+        return self.other_matches
 
 
 def _parts(value: Any) -> list[Any]:

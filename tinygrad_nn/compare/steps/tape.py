@@ -101,9 +101,14 @@ class Tape:
         twins = rerun_nodes(self.operations, {node: copy_node(node, out=np.asarray(x)) for node, x in changed.items()})
         return Tape([(twins.get(node, node), g) for node, g in self.outs], self.summed), twins
 
-    def without_guards(self, inputs: Sequence[Node]) -> tuple[Tape, dict[Node, Node]]:
+    @property
+    def leaves(self) -> list[Node]:
+        """The inputs on which the results depend."""
+        return [node for node in self.nodes if node.primitive is None]
+
+    def without_guards(self) -> tuple[Tape, dict[Node, Node]]:
         """Return the graph without constants such as 1e-8, and the map from old to new nodes; {} if it has none."""
-        twins = without_guards(self.operations, inputs)
+        twins = without_guards(self.operations, self.leaves)
         return Tape([(twins.get(node, node), g) for node, g in self.outs], self.summed), twins
 
     def segment(self, node: Node, user_gradients: Mapping[Node, Array]) -> Traced:
