@@ -14,7 +14,9 @@ import pytest
 
 from tests.wrong_backward import student, through
 from tinygrad_nn import Layer, Solver, Tensor, compare_gradients, compare_steps
+from tinygrad_nn.compare.experiment import nearby
 from tinygrad_nn.compare.guards import (
+    Excused,
     Trial,
     are_known,
     excused_by_guards,
@@ -538,10 +540,13 @@ def test_which_trial_excuses_a_gradient() -> None:
         Trial(0.0625, {2, 3, 4}, {2, 3, 4}, {6}),
         Trial(0.01, {7}, {7}, {7}),  # not asked any more
     ]
-    factors, right_values = excused_by_guards([0, 1, 2, 4], trials)
-    assert factors == {0: 1.0, 1: 0.25, 2: 0.0625}
-    assert right_values == {0, 5, 6}
-    assert excused_by_guards([0, 9], trials)[1] == {0, 5, 6, 7}
+    excused = excused_by_guards([0, 1, 2, 4], trials)
+    assert excused.factors == {0: 1.0, 1: 0.25, 2: 0.0625}
+    assert excused.right_values == {0, 5, 6}
+    assert {k: trials.index(trial) for k, trial in excused.wrong_in.items()} == {4: 1}
+    unclear = excused_by_guards([0, 9], trials)
+    assert unclear.right_values == {0, 5, 6, 7}
+    assert unclear.wrong_in == {}
 
 
 @pytest.mark.parametrize(("wrong", "suspects", "excused", "still"), [
@@ -559,12 +564,13 @@ def test_each_gradient_has_its_own_factor_and_what_follows_from_a_mistake_is_no_
     rows: Any = [(wrong, wrong), (wrong, wrong), (wrong, right), (wrong, right), (right, right), (wrong, wrong)]
     states: Any = list(range(6))
     pairs = [(np.array([1.0 + k]), np.ones(1)) for k in range(6)]
-    found = explained_by_guards(rows, states, [0, 1, 5], {0: 1.0, 1: 0.25}, {2}, 1e-8, pairs)
+    found = explained_by_guards(rows, states, [0, 1, 5], Excused({0: 1.0, 1: 0.25}, {2}, {}), 1e-8, pairs)
     assert sorted(found) == [0, 1, 2]  # 3 follows from 5
     evidence = [found[k].diagnosis.evidence[0].partition(" of the largest entry of its array; ")[::2] for k in range(3)]
     smaller = ("the largest difference is 2e+00", "without the constant, for inputs times 0.25, 0")
     assert evidence == [("the largest difference is 0e+00", "without the constant, 0"), smaller, smaller]
-    assert sorted(explained_by_guards(rows, states, [0, 1], {0: 1.0, 1: 1.0}, (), 1e-8, pairs)) == [0, 1, 2, 3, 5]
+    all_excused = Excused({0: 1.0, 1: 1.0}, set(), {})
+    assert sorted(explained_by_guards(rows, states, [0, 1], all_excused, 1e-8, pairs)) == [0, 1, 2, 3, 5]
 
 
 @pytest.mark.parametrize(("x", "is_beyond"), [(1e-200, False), (1e-300, True), (0.0, True)])
@@ -644,3 +650,78 @@ def test_an_overflow_in_float32_is_not_hidden(dtype: Any) -> None:
 
     report = compare_steps(forward, backward, (np.array([0.5, 50.0], dtype),))
     assert report.ok == (dtype is np.float64), str(report)
+
+
+# -- A mistake beside the constant is named, not the constant
+
+
+TWO_LAYERS = """
+import numpy as np
+
+def forward(X, Y, W1, W2, b2):
+    Z = X @ W1
+    A = np.tanh(Z)
+    S = A @ W2 + b2
+    E = np.exp(S - S.max(axis=1, keepdims=True))
+    P = E / E.sum(axis=1, keepdims=True)
+    return -np.sum(Y * np.log(P + 1e-8)) / len(X), (X, Y, A, W2, P)
+
+def backward(cache):
+    X, Y, A, W2, P = cache
+    dS = (P - Y) / len(X)
+    dW2 = A.T @ dS
+    db2 = dS.sum(axis=0)
+    dA = dS @ W2.T
+    dZ = dA * (1 - A**2)
+    dW1 = X.T @ dZ
+    return dW1, dW2, db2
+"""
+WITHOUT_GRAPH = "\n    S = np.array([[float(s) for s in row] for row in S])\n    E ="
+MISTAKES = {  # the right line, the wrong one, the kind
+    "N": ("dS = (P - Y) / len(X)", "dS = P - Y", "scale"),
+    "sign": ("dS = (P - Y) / len(X)", "dS = (Y - P) / len(X)", "sign"),
+    "mean": ("db2 = dS.sum(axis=0)", "db2 = dS.mean(axis=0)", "scale"),
+    "tanh": ("dZ = dA * (1 - A**2)", "dZ = dA * (1 - A)", "wrong_derivative"),
+}
+
+
+@pytest.mark.parametrize(("mistake", "has_graph", "scale"), [
+    *((m, True, 8.0) for m in MISTAKES),
+    *((m, *case) for m in ("N", "mean") for case in ((True, 0.1), (True, 100.0), (False, 8.0))),
+])  # fmt: skip
+def test_a_mistake_beside_it_is_named(mistake: str, has_graph: bool, scale: float, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    X, Y = rng.normal(size=(6, 4)), np.eye(3)[rng.integers(0, 3, 6)]
+    W1, W2, b2 = rng.normal(size=(4, 5)), rng.normal(size=(5, 3)) * scale, rng.normal(size=3)
+    right_line, wrong_line, kind = MISTAKES[mistake]
+    source = TWO_LAYERS.replace(right_line, wrong_line)
+    file = tmp_path / "two_layers.py"
+    file.write_text(source if has_graph else source.replace("\n    E =", WITHOUT_GRAPH))
+    code = runpy.run_path(str(file))
+    forward, backward = code["forward"], code["backward"]
+    f, back = lambda *w: forward(X, Y, *w)[0], lambda *w: backward(forward(X, Y, *w)[1])
+    steps = compare_steps(forward, backward, (X, Y, W1, W2, b2))
+    for report in (steps, compare_gradients(f, (W1, W2, b2), manual=back)):
+        text = " ".join(str(report).split())
+        assert not report.ok, text
+        assert {d.kind for d in report.diagnoses if not d.harmless} <= {kind, "edit", "wrong_value"}, text
+        assert not has_graph or {d.kind for d in report.diagnoses if not d.harmless} == {kind}, text
+        assert wrong_line in text
+        edits = right_line.replace("**", " ** "), "dS = -((Y - P) / len(X))"
+        assert any(edit in text for edit in edits), text
+        has_note = "the right gradient is that of the function without a constant such as 1e-08" in text
+        assert has_note == (scale > 1 and (report is not steps or mistake in ("N", "sign"))), text
+        is_beside = mistake in ("mean", "tanh") and (scale > 1 or report is not steps)
+        assert ("convention" in report.kinds) == is_beside, text
+
+
+def test_labels_stay_labels_at_other_inputs() -> None:
+    rng = np.random.default_rng(0)
+    one_hot = np.eye(3, dtype=np.float32)[[0, 1, 1, 2, 0]]
+    moved = nearby(one_hot, rng)
+    assert moved.dtype == np.float32
+    assert sorted(moved.tolist()) == sorted(one_hot.tolist())
+    assert any((nearby(one_hot, rng) != one_hot).any() for _ in range(5))
+    for other in (np.zeros(3), np.ones((2, 2)), np.array([0.0, 1.0, 2.0]), np.array(1.0), np.zeros(0)):
+        assert nearby(other, rng).shape == other.shape
+        assert other.size == 0 or (nearby(other, rng) != other).all()

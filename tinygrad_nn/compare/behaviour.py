@@ -75,6 +75,17 @@ def overwrite_diagnosis(names: Sequence[str]) -> Diagnosis:
     )  # fmt: skip
 
 
+def blind_diagnosis(names: Sequence[str], largest: float) -> Diagnosis:
+    """Return the diagnosis that the right gradients of all inputs are 0, up to `largest`, so that no mistake shows."""
+    return Diagnosis(
+        "blind_test", ", ".join(names),
+        "The right gradient is 0 in every entry, so an error that multiplies it cannot be seen: this test would "
+        "pass almost any backward. The sum of a softmax is always 1, for instance. Compare another function of the "
+        "result, such as its sum with random weights, or let the backward take a cotangent g.",
+        (f"the largest entry of the right gradient is {largest:.1e}",),
+    )  # fmt: skip
+
+
 def no_value_diagnosis(where: str, problem: str, advice: str) -> Diagnosis:
     """Return the diagnosis that there is no gradient: of a problem, such as "The result is not finite", and advice."""
     return Diagnosis("blind_test", where, f"{problem}, so there is no gradient and nothing to compare. NaN comes from "

@@ -14,7 +14,7 @@ import numpy as np
 from ...gradcheck.numerical import SAFETY, Line, inner_product, to_double
 from ...node import recording
 from ...tree import flatten
-from ..behaviour import UNSTEADY, no_value_diagnosis, same_results, unsteady_diagnosis
+from ..behaviour import UNSTEADY, blind_diagnosis, no_value_diagnosis, same_results, unsteady_diagnosis
 from ..budget import Budget
 from ..conventions.code import Code, kept_draws
 from ..conventions.reasons import Reason, disconnected, why_disconnected
@@ -167,6 +167,8 @@ def _compare_with_graph(
         if is_zero and m.shape == g.shape and np.isfinite(m + g).all():  # both are 0 up to the rounding of sums
             rounding[i] = rounding[i] + np.abs(m) + np.abs(g)
     rows, wrong_masks, kinks = _compute_rows(comparison, sides, rounding)
+    has_probes = code.backward is None or callable(code.backward)
+    probes = _compute_probes(comparison) if has_probes else []
     tiny = tiny_constant(code.source, code.backward)
     # each is asked only if the one before does not explain the difference, since each runs the function again
     wrong = {i for i, mask in enumerate(wrong_masks) if mask.any()}
@@ -189,17 +191,20 @@ def _compare_with_graph(
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
     method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
               f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
+    in_hull = Hull(sides, rounding, comparison.rng).right_at_kink(user_gradients)  # looks at more sides
     seen = [at_point.grads, *sides.limits(), *([user_gradients] if factors else [])]
     no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
-    bases = [(comparison, graph, wrong_masks)]
+    bases = [(comparison, graph, wrong_masks, in_hull, probes)]
     if is_open and not right_in and not tiny_is_cause and wrong <= factors.keys() | excused.wrong_in.keys():
         at, plain = min(excused.wrong_in.values(), key=attrgetter("factor")).of
         masks = [mask if i not in excused.wrong_in else _wrong_entries(plain, at.user_gradients, i)
                  for i, mask in enumerate(wrong_masks)]  # fmt: skip
         has_effect = at.code is not code or not graph.are_within(plain.at_point.grads)
         if has_effect and all(masks[i].any() for i in wrong):
-            bases.insert(0, (at, plain, masks))
-    for at, base, masks in bases:
+            in_hull = Hull(plain.sides, plain.rounding, at.rng).right_at_kink(at.user_gradients)
+            probes = _compute_probes(at, with_guards=False) if has_probes else []
+            bases.insert(0, (at, plain, masks, in_hull, probes))
+    for at, base, masks, in_hull, probes in bases:
         run, grads, with_guards = base.at_point, base.at_point.grads, base.with_guards
         data = GradientData(
             at.code.inputs,
@@ -209,15 +214,14 @@ def _compare_with_graph(
             masks,
             run.trace,
             at.float64_inputs,
-            _compute_probes(at, with_guards) if code.backward is None or callable(code.backward) else [],
+            probes,
             trace_at=partial(_trace, code, comparison.cotangents, with_guards),
             tiny=tiny,
             right_in=right_in,
             excused=diagnoses_of_excused,
             tiny_is_cause=tiny_is_cause,
         )
-        hull = Hull(base.sides, base.rounding, comparison.rng)
-        diagnoses = explain_graph(data, rows, hull.right_at_kink(at.user_gradients))
+        diagnoses = explain_graph(data, rows, in_hull)
         note = "" if with_guards else note_without_guards(guard, [*zip(grads, at_point.grads, strict=True)])
         yield at, ComparisonResult(
             rows, diagnoses, grads, [*notes, *([note] if note else [])], method, no_effect,
@@ -366,13 +370,7 @@ def _blind_diagnosis(comparison: ComparisonInput, result: ComparisonResult, note
     """Return a diagnosis if all right gradients are 0, so that no mistake shows; else note the inputs whose is 0."""
     if all(result.no_effect):
         largest = max(float(np.abs(np.nan_to_num(g)).max(initial=0)) for g in result.right_gradients)
-        return [Diagnosis(
-            "blind_test", ", ".join(comparison.labels),
-            "The right gradient is 0 in every entry, so an error that multiplies it cannot be seen: this test would "
-            "pass almost any backward. The sum of a softmax is always 1, for instance. Compare another function of the "
-            "result, such as its sum with random weights, or let the backward take a cotangent g.",
-            (f"the largest entry of the right gradient is {largest:.1e}",),
-        )]  # fmt: skip
+        return [blind_diagnosis(comparison.labels, largest)]
     notes += [f"The result does not depend on {row.name} here: its gradient is 0 in every entry, and an error that "
               "multiplies 0 cannot be seen." for row, z in zip(result.rows, result.no_effect, strict=True)
               if z]  # fmt: skip

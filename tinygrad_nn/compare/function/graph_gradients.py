@@ -135,7 +135,8 @@ def trials_without_guards(comparison: ComparisonInput) -> Iterator[guards.Trial]
 
 def _trial(comparison: ComparisonInput, factor: float) -> guards.Trial:
     """Tell which gradients are those of the function without constants such as 1e-8, and not all 0."""
-    plain = graph_gradients(comparison._replace(rng=np.random.default_rng(0)), with_guards=False)
+    comparison = comparison._replace(rng=np.random.default_rng(0))
+    plain = graph_gradients(comparison, with_guards=False)
     grads, bounds = plain.at_point.grads, plain.rounding
     eps, m = machine_epsilon(comparison), comparison.user_gradients
     known = {i for i, (g, bound) in enumerate(zip(grads, bounds, strict=True))

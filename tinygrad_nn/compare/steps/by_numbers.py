@@ -281,8 +281,10 @@ class NumericalPasses:
 
 def judged_by_numbers(
     called: UserPasses, leaves: Sequence[Array], reason: Reason
-) -> tuple[list[Step], Passes, list[str], str]:
-    """Judge each gradient of a backward whose forward runs on arrays only; return steps, passes, notes and method.
+) -> tuple[list[Step], Passes, list[str], str, list[str]]:
+    """Judge each gradient of a backward whose forward runs on arrays only.
+
+    Return steps, passes, notes, the method, and the names of the inputs if all their right gradients are 0.
 
     Raise NotFiniteError if a result of the forward is not finite.
     """
@@ -290,7 +292,7 @@ def judged_by_numbers(
     own_eps = float(np.finfo(np.float32).eps) if passes.passes.has_float32 else EPS
     eps = max(own_eps, negligible(tiny_constant(called.forward, called.backward)) / ULPS)
     judged = _judge_steps(passes, eps)
-    edits = EditSearch(called, passes, judged, NumericalPasses)
+    edits = EditSearch(called, passes, [*judged], NumericalPasses)
     suspects = list(edits.wrong)
     edits.leave_out_right_lines()
     guard = largest_guard_in_code(called.forward) if edits.wrong else 0.0
@@ -309,10 +311,16 @@ def judged_by_numbers(
                                  rule_gradient, bound)  # fmt: skip
             if diagnosis.kind != "unknown":
                 break
-        if step is not judged[k]:
-            note = note_without_guards(guard, [(rule_gradient, np.nan_to_num(judged[k].rule_gradient.value))])
-            notes.extend([note] if note and note not in notes else [])
-        return edits.with_edit(Explained(diagnosis, judged[k].state), k)
+        explained = Explained(diagnosis, judged[k].state)
+        if step is judged[k]:
+            return edits.with_edit(explained, k)
+        note = note_without_guards(guard, [(rule_gradient, np.nan_to_num(judged[k].rule_gradient.value))])
+        notes.extend([note] if note and note not in notes else [])
+        if excused.wrong_in[k].factor != 1:  # edits are tried at the inputs themselves, where its rule has lost digits
+            return explained
+        edits.judged[k] = step
+        with smaller_constants(np.float64, called.forward):
+            return edits.with_edit(explained, k)
 
     places = {k: (passes.matches[k].gradient.name.partition("[")[0], judged[k].state.statement) for k in edits.wrong}
     reasons |= explain_wrong(edits.wrong, places, explain)
@@ -321,7 +329,9 @@ def judged_by_numbers(
     entries = sum(step.row.checked for step in judged)
     method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
               f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
-    return steps, passes.passes, notes, method
+    inputs = {m.gradient.belongs_to: step.has_effect for m, step in zip(passes.matches, judged, strict=True)
+              if step.row.role == "input"}  # fmt: skip
+    return steps, passes.passes, notes, method, [] if reasons or any(inputs.values()) else [*inputs]
 
 
 def _judge_steps(passes: NumericalPasses, eps: float) -> list[JudgedStep]:
@@ -344,8 +354,9 @@ def _judge_steps(passes: NumericalPasses, eps: float) -> list[JudgedStep]:
             by_rule = passes.rule_gradient(node)  # now in every entry
             rule, wrong_mask = _judge(label, value, by_rule, eps)
         role = "input" if node in passes.run.inputs_of else "intermediate"
+        has_effect = bool(np.any(np.nan_to_num(by_value.value)) or any(slope for _, slope, _ in by_value.directions))
         judged.append(JudgedStep(state, value, replace(row, role=role), replace(rule, role=role), wrong_mask, by_rule,
-                                 follows))  # fmt: skip
+                                 follows, has_effect))  # fmt: skip
         if value.shape == rule_gradient.shape and np.isfinite(value).all():
             passes.later_gradients[node] = value
         else:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...gradcheck.numerical import to_double
-from ..behaviour import no_value_diagnosis
+from ..behaviour import blind_diagnosis, no_value_diagnosis
 from ..conventions.returned import DATA
 from ..diagnosis import Diagnosis
 from ..experiment import own_generator
@@ -107,10 +107,11 @@ def _judge_functions(called: UserPasses, leaves: Sequence[Array]) -> ComparisonR
         return judge_run(title, called.at(leaves), called.rng, called)
     except NoGraphError as error:
         try:
-            steps, run, notes, method = judged_by_numbers(called, leaves, error.reason)
+            steps, run, notes, method, blind = judged_by_numbers(called, leaves, error.reason)
         except NotFiniteError as no_loss:
             return _no_loss(title, no_loss.forward)
-        return _report(title, run, require_gradients(steps, run, called.backward), notes, method, called.backward)
+        steps = require_gradients(steps, run, called.backward)
+        return _report(title, run, steps, notes, method, called.backward, blind)
 
 
 def judge_run(
@@ -142,7 +143,8 @@ def judge_run(
     steps = [matching.step(k, step, reasons.get(k)) for k, step in enumerate(judged)]
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
               f"{checked:,} entries and along a random direction of each value.")  # fmt: skip
-    return _report(title, run, steps, matching.notes, method, called and called.backward)
+    blind = [] if reasons else matching.inputs_without_effect()
+    return _report(title, run, steps, matching.notes, method, called and called.backward, blind)
 
 
 def _no_loss(title: str, graph: Forward) -> ComparisonReport:
@@ -157,8 +159,10 @@ def _no_loss(title: str, graph: Forward) -> ComparisonReport:
 
 
 def _report(
-    title: str, run: Passes, steps: list[Step], notes: list[str], method: str, user_backward: Any = None
-) -> ComparisonReport:
+    title: str, run: Passes, steps: list[Step], notes: list[str], method: str, user_backward: Any = None,
+    blind: Sequence[str] = (),
+) -> ComparisonReport:  # fmt: skip
+    """Return the report; `blind` has the names of the inputs if all their right gradients are 0."""
     graph, backward = run.graph, run.backward
     wrong: dict[Any, list[Step]] = {}
     for step in steps:
@@ -186,6 +190,7 @@ def _report(
                 "had computed before were judged.")  # fmt: skip
         diagnoses.append(Diagnosis("unknown", where, text))
         first_wrong = first_wrong or where
+    diagnoses += [blind_diagnosis(blind, 0.0)] if blind else []
     losses = {"forward": float(graph.outs[0].data.item())} if graph.outs[0].size == 1 else {}
     return ComparisonReport(title, tuple(s.row for s in steps), tuple(diagnoses), first_wrong, tuple(notes), losses,
                             method, tuple(steps))  # fmt: skip

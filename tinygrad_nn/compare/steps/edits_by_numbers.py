@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,10 @@ SECONDS = 4.0  # rough time limit of the search
 
 
 class JudgedStep(NamedTuple):
-    """A gradient with its comparison by value and by its own rule, and the gradient that its rule gives."""
+    """A gradient with its comparison by value and by its own rule, and the gradient that its rule gives.
+
+    `has_effect` tells whether the right gradient of its value is not 0.
+    """
 
     state: State
     value: Array
@@ -32,6 +35,7 @@ class JudgedStep(NamedTuple):
     wrong_mask: Array
     rule_gradient: NumericalGradient
     follows: bool
+    has_effect: bool
 
 
 class EditSearch:
@@ -40,7 +44,7 @@ class EditSearch:
     `wrong` has the numbers of the steps that are wrong by their own rules.
     """
 
-    def __init__(self, called: UserPasses, passes: Any, judged: Sequence[JudgedStep], make: Any) -> None:
+    def __init__(self, called: UserPasses, passes: Any, judged: list[JudgedStep], make: Any) -> None:
         """`make` runs both passes at other inputs, as `passes` was made."""
         self.called, self.runs, self.judged, self.make = called, [passes], judged, make
         self.wrong = [k for k, step in enumerate(judged) if not step.rule.ok and not step.follows]

@@ -152,6 +152,11 @@ class Judgement:
             judged.append(_Judged(state, row, rule_row, wrong_mask))
         return judged, referee.checked
 
+    def inputs_without_effect(self) -> list[str]:
+        """Return the names of the inputs if the right gradients of all of them are 0, else an empty list."""
+        names = {m.gradient.belongs_to: m.version.node for m in self.matches if m.version.node.primitive is None}
+        return [] if any(np.any(self.right_gradients[node]) for node in names.values()) else [*names]
+
     def suspects(self, judged: Sequence[_Judged]) -> list[int]:
         """Return the steps that are wrong by their own rules, as far as the gradients that come in can be used."""
         return [k for k, step in enumerate(judged)

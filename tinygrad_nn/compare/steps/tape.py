@@ -103,8 +103,8 @@ class Tape:
 
     @property
     def leaves(self) -> list[Node]:
-        """The inputs on which the results depend."""
-        return [node for node in self.nodes if node.primitive is None]
+        """The inputs on which the results depend, in the order in which they were made."""
+        return [node for node in reversed(self.nodes) if node.primitive is None]
 
     def without_guards(self) -> tuple[Tape, dict[Node, Node]]:
         """Return the graph without constants such as 1e-8, and the map from old to new nodes; {} if it has none."""
