@@ -86,14 +86,15 @@ def compare_without_graph(
         b and not any(abs(slope) > bound for _, slope, bound in w.directions)
         for b, w in zip(no_effect, numerical, strict=True)
     ]
-    bases = [(comparison, written, True)]
+    bases = [(comparison, written, written.wrong_masks, True)]
     if excused.wrong_in and wrong <= excused.factors.keys() | excused.wrong_in.keys():
         at, plain = min(excused.wrong_in.values(), key=attrgetter("factor")).of
-        if at.code is not code or not _are_same(plain, written):
-            bases.insert(0, (at, plain, False))
-    for at, base, with_guards in bases:
         masks = [a if i in excused.factors else b
-                 for i, (a, b) in enumerate(zip(written.wrong_masks, base.wrong_masks, strict=True))]  # fmt: skip
+                 for i, (a, b) in enumerate(zip(written.wrong_masks, plain.wrong_masks, strict=True))]  # fmt: skip
+        has_effect = at.code is not code or not _are_same(plain, written)
+        if has_effect and not any(plain.rows[i].ok for i in excused.wrong_in):
+            bases.insert(0, (at, plain, masks, False))
+    for at, base, masks, with_guards in bases:
         with nullcontext() if with_guards else smaller_constants(np.float64, code.source):
             diagnoses = _explain(
                 at, base.numerical, rows, masks, base.right_gradients, base.bounds, diagnoses_of_excused

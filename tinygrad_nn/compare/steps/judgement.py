@@ -272,7 +272,7 @@ class Judgement:
         If the constants have an effect on a step, it is explained by that judgement first.
         """
         blamed = {k: self._blamed(k) for k in wrong}
-        plain = {k: other for k, other in plain.items() if not self._has_rule_of(other, k)}
+        plain = {k: plain[k] for k in wrong if k in plain and not self._has_rule_of(plain[k], k)}
         judged_plain = {other: other.judged()[0] for other in {*plain.values()}}
 
         def explain(k: int) -> Explained:
