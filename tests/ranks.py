@@ -1,7 +1,7 @@
 """Trainings on several ranks: the networks, and the program that mpiexec runs.
 
-``mpiexec -n 3 python -m tests.ranks FOLDER NAME...`` writes losses, weights and history of each into FOLDER. Most take
-a few epochs, because a wrong sum over the ranks shows in the first step, and a wrong state of the optimizer in the next.
+``mpiexec -n 3 python -m tests.ranks FOLDER NAME...`` writes losses, weights and history of each into FOLDER. Most train
+for a few epochs: a wrong sum over the ranks shows in the first step, and a wrong state of the optimizer in the next.
 """
 
 import json
