@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -422,17 +423,25 @@ FULL = OSError(28, "No space left on device")
 STEPS = ["cli.outputs.save_network", "cli.outputs.write_whole", "cli.outputs.draw_graph", "viz.plot_confusion"]
 
 
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run, to be copied."""
+    folder = tmp_path_factory.mktemp("whole") / "old"
+    assert main(["train", *QUICK, "--quiet", "--out", str(folder)]) == 0
+    return folder
+
+
 @pytest.mark.parametrize("broken", [*STEPS, "files.atomic.os.fsync"])
 @pytest.mark.parametrize("error", [FULL, KeyboardInterrupt()], ids=["full", "stopped"])
 def test_a_write_that_fails_leaves_the_run_before_it(
-    broken: str, error: BaseException, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    broken: str, error: BaseException, old: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import tinygrad_nn.viz  # noqa: F401 - so that the patch finds it
 
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    assert main(["train", *QUICK, "--quiet", "--out", "old"]) == 0
+    shutil.copytree(old, "old")
     before = {name: Path("old", name).read_bytes() for name in FILES}
     with monkeypatch.context() as patch:
         patch.setattr(f"tinygrad_nn.{broken}", fail)

@@ -114,7 +114,15 @@ def gradients(case: Case, arrays: Sequence[np.ndarray], cotangents: Sequence[Any
     return outs, totals
 
 
+def same_bits(found: Any, wanted: Any) -> bool:
+    """Whether two arrays are equal to the last bit, as most are; NumPy's own comparison takes twenty times as long."""
+    arrays = type(found) is type(wanted) is np.ndarray
+    return arrays and (found.dtype, found.shape) == (wanted.dtype, wanted.shape) and found.tobytes() == wanted.tobytes()
+
+
 def close(found: Any, wanted: Any, rtol: float = 1e-12) -> None:
+    if same_bits(found, wanted):
+        return
     size = np.abs(wanted)[np.isfinite(wanted)].max(initial=0.0)
     np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol * size)
 

@@ -34,13 +34,15 @@ def _averaged(f: Callable[[Array], Array], points: Array, count: int) -> Array:
     nodes, weights = np.polynomial.legendre.leggauss(count)
     nodes, weights, n = (nodes + 1) / 2, weights / 2, len(points) - 1
     total = np.zeros(points.shape[1:])
-    for chosen in product(range(count), repeat=n):
+    for chosen in product(range(count), repeat=n - 1):
         at, share, weight = points[0], 1.0, 1.0
         for k, c in enumerate(chosen):
             share = share * nodes[c]
             at = at + share * (points[k + 1] - points[k])
             weight *= weights[c] * nodes[c] ** (n - 1 - k)
-        total = total + weight * f(at)
+        line = at + np.multiply.outer(share * nodes, points[n] - points[n - 1])  # all nodes of the last dimension
+        for w, values in zip(weights, f(line.ravel()).reshape(line.shape), strict=True):
+            total = total + weight * w * values
     return total
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
-_MASKED = (list, tuple, dict, np.ma.MaskedArray)  # what may be or contain a masked array
+_MASKED = (list, tuple, dict, np.ndarray)  # what may be or contain a masked array
 
 
 def unmasked(x: Any) -> Any:
@@ -47,7 +48,8 @@ def check_unmasked(call: str, values: Any, name: str, user: str = "a network") -
 
 def _masked_array(x: Any) -> Any:
     """Return x, or the first part of nested lists, tuples and dicts, that is a masked array with masked entries."""
-    if isinstance(x, np.ma.MaskedArray):
+    # np.ma is a seventh of the import of this package, and whoever has a masked array has imported it
+    if isinstance(x, np.ndarray) and "numpy.ma" in sys.modules and isinstance(x, np.ma.MaskedArray):
         return x if np.any(np.ma.getmaskarray(x)) else None
     if isinstance(x, dict):
         x = list(x.values())

@@ -7,7 +7,6 @@ import platform
 import sys
 import sysconfig
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +39,8 @@ def _own_files() -> dict[str, str]:
 
 
 def _version() -> str:
+    from importlib import metadata  # here, since every fit imports this module, and only several ranks need it
+
     try:
         return metadata.version("tinygrad-nn")
     except metadata.PackageNotFoundError:  # a checkout that is not installed

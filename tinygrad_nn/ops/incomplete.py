@@ -45,18 +45,24 @@ def _drop_point(f: Callable[[Array], Array], start: Array, sign: int) -> Array:
     return start + sign * far
 
 
-def _side_integral(f: Callable[[Array], Array], factor: Callable[[Array], Array], end: Array, lower: Array) -> Array:
+def _side_integral(
+    sides: tuple[Callable[[Array], Array], Callable[[Array], Array]], factor: Callable[[Array], Array], end: Array,
+    lower: Array,
+) -> Array:  # fmt: skip
     """Return the integral of exp(f) times a factor from -inf to `end`; if not `lower`, minus that from `end` to inf.
 
-    `f` is concave with its maximum at 0, and the factor grows slowly.
+    `f` is concave with its maximum at 0, and the factor grows slowly. `sides` are the functions of negative and of
+    positive numbers that f consists of.
     """
-    left: Array = _drop_point(f, np.where(lower, np.minimum(end, 0), 0), -1)
-    right: Array = _drop_point(f, np.where(lower, 0, np.maximum(end, 0)), 1)
+    below, above = sides
+    left: Array = _drop_point(below, np.where(lower, np.minimum(end, 0), 0), -1)
+    right: Array = _drop_point(above, np.where(lower, 0, np.maximum(end, 0)), 1)
     left = np.where(lower, left, np.maximum(end, left))
     right = np.where(lower, np.minimum(end, right), right)
     half = (right - left)[:, None] / 2
     v = (left + right)[:, None] / 2 + half * NODES  # (entries, nodes)
-    total = (half * WEIGHTS * np.exp(f(v)) * factor(v)).sum(axis=1)
+    density = np.exp(np.where(v < 0, below(np.minimum(v, 0)), above(np.maximum(v, 0))))
+    total = (half * WEIGHTS * density * factor(v)).sum(axis=1)
     return np.where(lower, total, -total)
 
 
@@ -115,7 +121,7 @@ def _gamma_slope(a: Array, x: Array, order: int = 1) -> Array:
         peak = np.where(a < 10, a * ln - a - gammaln(a), 0.5 * np.log(a / (2 * pi)) - _stirling(a))
         f = lambda v: _column(a, v) * (v - np.expm1(v)) + _column(peak, v)
         factor = lambda v: _bell(_gamma_logs(a[:, None], v + ln[:, None]), order)
-        return _side_integral(f, factor, np.log(x) - ln, np.log(x) < psi)
+        return _side_integral((f, f), factor, np.log(x) - ln, np.log(x) < psi)
 
     def inside(a: Array, x: Array, strictly: bool = False) -> Array:
         return (a > 0) & (x > 0) & (x < np.inf) & (a < np.inf) if strictly else (a > 0) & (x >= 0)
@@ -193,18 +199,20 @@ def _beta_slope(a: Array, b: Array, x: Array, n: int, m: int) -> Array:
         p, q = a / (a + b), b / (a + b)
         peak = a * np.log(p) + b * np.log(q) - library().betaln(a, b)
 
+        def below(v: Array) -> Array:
+            """Return the logarithm of the density where v ≤ 0; above 0 the arguments change places."""
+            s, z, k, top = (_column(c, v) for c in (a, b, p, peak))
+            return s * v - (s + z) * np.log1p(k * np.expm1(v)) + top
+
+        def above(v: Array) -> Array:
+            s, z, r, top = (_column(c, v) for c in (a, b, q, peak))
+            return -z * v - (s + z) * np.log1p(r * np.expm1(-v)) + top
+
         def parts(v: Array) -> tuple[Array, ...]:
             """Return a, b, p, q and ln(q + p e^v), which is v - ln(t / p)."""
             s, z, k, r = (_column(c, v) for c in (a, b, p, q))
             return s, z, k, r, np.where(v < 0, np.log1p(k * np.expm1(-np.abs(v))),
                                         np.log1p(r * np.expm1(-np.abs(v))) + np.abs(v))  # fmt: skip
-
-        def f(v: Array) -> Array:
-            s, z, k, r, _ = parts(v)
-            turned = -np.abs(v)
-            rising = s * turned - (s + z) * np.log1p(k * np.expm1(turned))
-            falling = z * turned - (s + z) * np.log1p(r * np.expm1(turned))
-            return np.where(v < 0, rising, falling) + _column(peak, v)
 
         def factor(v: Array) -> Array:
             s, z, k, r, log = parts(v)
@@ -212,7 +220,7 @@ def _beta_slope(a: Array, b: Array, x: Array, n: int, m: int) -> Array:
 
         ends = _beta_logs(a, b, np.log(x), np.log1p(-x))
         lower = ends(1, 0) < 0 if n else ends(0, 1) > 0
-        return _side_integral(f, factor, np.log(x) - np.log1p(-x) - np.log(a / b), lower)
+        return _side_integral((below, above), factor, np.log(x) - np.log1p(-x) - np.log(a / b), lower)
 
     def inside(a: Array, b: Array, x: Array, strictly: bool = False) -> Array:
         return (a > 0) & (b > 0) & ((x > 0) & (x < 1) if strictly else (x >= 0) & (x <= 1))

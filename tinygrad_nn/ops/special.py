@@ -227,8 +227,11 @@ def _polygamma(x: Array, order: int = 1) -> Array:
     if np.ndim(order) or order < 0 or int(order) != order:
         hint = " The argument comes first here: polygamma(x, order); SciPy's is special.polygamma(order, x)."
         raise ValueError(f"the order of polygamma is 0, 1, 2, ...; it got {order!r:.60}.{hint}")
-    out = _polygamma_positive(np.where(x > 0, x, 1 - x), int(order))
-    return np.where(x > 0, out, (-1) ** order * out - _cot_derivative(x, int(order)))
+    positive = x > 0
+    if positive.all():
+        return _polygamma_positive(x, int(order))
+    out = _polygamma_positive(np.where(positive, x, 1 - x), int(order))
+    return np.where(positive, out, (-1) ** order * out - _cot_derivative(x, int(order)))
 
 
 def _digamma(x: Array) -> Array:

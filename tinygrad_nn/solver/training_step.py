@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..compiled import compile, functional
 from ..distributed import Shard, current_shard, on_shard
 from ..optim import LBFGSRule
 from ..transforms import value_and_grad
@@ -144,6 +143,8 @@ class CompiledStep(TrainingStep):
 
     def __init__(self, task: Task, solver: Solver, backend: str, tell: bool = False) -> None:
         """Prepare the step; `tell` stores the gradients of each step in `gradients`."""
+        from ..compiled import compile, functional  # here, since most trainings are not compiled
+
         super().__init__(task, solver, 1, tell)
         self.places = task.places()
         self.loss = value_and_grad(functional(task.recorded, task.parameters, task.owners(), self.places), has_aux=True)
@@ -194,6 +195,8 @@ class CompiledGradients:
     """The gradients of a task as one compiled function; between it and the update the ranks sum their gradients."""
 
     def __init__(self, task: Task, backend: str) -> None:
+        from ..compiled import functional
+
         self.task, self.places = task, task.places()
         loss = value_and_grad(functional(task.recorded, task.parameters, task.owners(), self.places), has_aux=True)
         self.compiled: dict[int, Any] = {}  # one per number of rows of the whole batch, which determines shapes
@@ -201,6 +204,8 @@ class CompiledGradients:
 
     def __call__(self, x: Any, y: Any, rng: np.random.Generator) -> tuple[float, Gradients]:
         """Return the loss and the gradients of a batch."""
+        from ..compiled import compile
+
         shard: Shard = current_shard()  # type: ignore[assignment]
         params = [parameter.data for parameter in self.task.parameters]
         buffers = [getattr(owner, name) for owner, name in self.places]
