@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from operator import attrgetter, itemgetter
@@ -23,7 +23,7 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
-from ..guards import effect_of_guard, excused_by_guards, largest_guard, note_without_guards
+from ..guards import Trial, effect_of_guard, excused_by_guards, largest_guard, note_without_guards
 from ..numerical.full_gradients import differentiate_inputs
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
@@ -167,8 +167,7 @@ def _compare_with_graph(
         if is_zero and m.shape == g.shape and np.isfinite(m + g).all():  # both are 0 up to the rounding of sums
             rounding[i] = rounding[i] + np.abs(m) + np.abs(g)
     rows, wrong_masks, kinks = _compute_rows(comparison, sides, rounding)
-    has_probes = code.backward is None or callable(code.backward)
-    probes = _compute_probes(comparison) if has_probes else []
+    probes = _compute_probes(comparison)
     tiny = tiny_constant(code.source, code.backward)
     # each is asked only if the one before does not explain the difference, since each runs the function again
     wrong = {i for i, mask in enumerate(wrong_masks) if mask.any()}
@@ -196,14 +195,7 @@ def _compare_with_graph(
     no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
     bases = [(comparison, graph, wrong_masks, in_hull, probes)]
     if is_open and not right_in and not tiny_is_cause and wrong <= factors.keys() | excused.wrong_in.keys():
-        at, plain = min(excused.wrong_in.values(), key=attrgetter("factor")).of
-        masks = [mask if i not in excused.wrong_in else _wrong_entries(plain, at.user_gradients, i)
-                 for i, mask in enumerate(wrong_masks)]  # fmt: skip
-        has_effect = at.code is not code or not graph.are_within(plain.at_point.grads)
-        if has_effect and all(masks[i].any() for i in wrong):
-            in_hull = Hull(plain.sides, plain.rounding, at.rng).right_at_kink(at.user_gradients)
-            probes = _compute_probes(at, with_guards=False) if has_probes else []
-            bases.insert(0, (at, plain, masks, in_hull, probes))
+        bases = [*_base_without_guards(comparison, graph, excused.wrong_in, wrong_masks), *bases]
     for at, base, masks, in_hull, probes in bases:
         run, grads, with_guards = base.at_point, base.at_point.grads, base.with_guards
         data = GradientData(
@@ -227,6 +219,24 @@ def _compare_with_graph(
             rows, diagnoses, grads, [*notes, *([note] if note else [])], method, no_effect,
             [np.zeros(x.shape) for x in base.rounding], base.sides.differs_between_sides(base.rounding), with_guards,
         )  # fmt: skip
+
+
+def _base_without_guards(
+    comparison: ComparisonInput, graph: GraphGradients, wrong_in: Mapping[int, Trial], wrong_masks: list[Array]
+) -> list[tuple[ComparisonInput, GraphGradients, list[Array], list[bool], list[Any]]]:
+    """Return what explains mistakes without constants such as 1e-8, if these have an effect.
+
+    That is the function at the inputs at which all mistakes show, its graph there, which entries are wrong, which
+    gradients are right at a kink, and the results at other inputs.
+    """
+    at, plain = min(wrong_in.values(), key=attrgetter("factor")).of
+    masks = [_wrong_entries(plain, at.user_gradients, i) if i in wrong_in else mask
+             for i, mask in enumerate(wrong_masks)]  # fmt: skip
+    has_effect = at.code is not comparison.code or not graph.are_within(plain.at_point.grads)
+    if not (has_effect and all(masks[i].any() for i in wrong_in)):
+        return []
+    in_hull = Hull(plain.sides, plain.rounding, at.rng).right_at_kink(at.user_gradients)
+    return [(at, plain, masks, in_hull, _compute_probes(at, with_guards=False))]
 
 
 def _trace(code: Code, cotangents: list[Array], with_guards: bool, leaves: list[Array]) -> Traced:
@@ -307,7 +317,7 @@ def _compute_probes(
 ) -> list[tuple[list[Array], Traced, list[Array]]]:
     """Return the results at other inputs: the user's gradients, the graph, the right gradients."""
     probes, code = [], comparison.code
-    for _ in range(2):
+    for _ in range(2 if code.backward is None or callable(code.backward) else 0):
         moved = comparison.nearby()
         try:
             with recording(False):
