@@ -1,5 +1,6 @@
 """Rows for convolution and pooling, with references that take each window by itself, straight from the definitions."""
 
+import functools
 import itertools
 import math
 
@@ -155,13 +156,15 @@ def _kernel_gradients():
 
 
 def _weight_reference(x, y, kernel, stride, padding, dilation, groups):
-    """The convolution is linear in its kernels: each entry of the gradient is what one unit kernel makes, times x."""
-    out = np.zeros((x.shape[1], y.shape[1] // groups, *kernel), np.result_type(x, y))
-    for index in np.ndindex(out.shape[1:]):
-        unit = np.zeros(out.shape, out.dtype)
-        unit[:, *index] = 1  # in each kernel, as each makes a channel of its own
-        made = conv_reference(y, unit, stride, padding, dilation, groups)
-        out[:, *index] = np.sum(x * made[tuple(slice(n) for n in x.shape)], axis=(0, *range(2, x.ndim)))
+    """For each entry of a kernel: the sum of x times the pixels that this entry meets."""
+    y = np.pad(y, ((0, 0), (0, 0), *((q, q) for q in padding)))
+    c, o = y.shape[1] // groups, x.shape[1] // groups
+    out = np.zeros((x.shape[1], c, *kernel), np.result_type(x, y))
+    for k, *i in np.ndindex(out.shape[1:]):
+        ends = zip(i, dilation, stride, x.shape[2:], strict=True)
+        part = tuple(slice(a * e, a * e + t * (n - 1) + 1, t) for a, e, t, n in ends)
+        pixels = np.repeat(y[(slice(None), slice(k, None, c), *part)], o, axis=1)  # of channel k of each group
+        out[:, k, *i] = np.sum(x * pixels, axis=(0, *range(2, x.ndim)))
     return out
 
 
@@ -209,23 +212,25 @@ def _places():
         how = {"kernel": kernel, "stride": stride, "padding": padding}
         image = np.random.default_rng(0).integers(0, 3, shape) / 1  # ties
         best = pool_reference(image, kernel, largest, stride, padding)
+        shares = functools.cache(functools.partial(_shares, image, best, **how))
         for name, given in (("max_spread", best.shape), ("max_collect", shape)):
             yield Case(
                 name, lambda g, name=name, x=image, m=best, how=how: REGISTRY[name](g, x, m, **how), (given,),
-                reference=lambda g, name=name, x=image, m=best, how=how: _places_reference(name, g, x, m, **how),
+                reference=lambda g, name=name, shares=shares, x=image, m=best: (
+                    (shares().astype(g.dtype) @ g.ravel()).reshape(x.shape) if name == "max_spread" else
+                    (g.ravel() @ shares().astype(g.dtype)).reshape(m.shape)),
                 note=f"kernel {kernel}, padding {padding}",
             )  # fmt: skip
 
 
-def _places_reference(name, g, x, m, kernel, stride, padding):
-    """The matrix of what share each pixel has in each largest one, or its transpose, times g."""
-    share = np.zeros((x.size, m.size), g.dtype)
+def _shares(x, m, kernel, stride, padding):
+    """The matrix of what share each pixel has in each largest one."""
+    share = np.zeros((x.size, m.size))
     for j in range(x.size):
         unit = np.zeros(x.shape)
         unit.flat[j] = 1
         share[j] = pool_reference(unit, kernel, largest, stride, padding).ravel() * (x.flat[j] == m.ravel())
-    share /= np.maximum(share.sum(axis=0), 1)
-    return (share @ g.ravel()).reshape(x.shape) if name == "max_spread" else (g.ravel() @ share).reshape(m.shape)
+    return share / np.maximum(share.sum(axis=0), 1)
 
 
 def _spread_means():
