@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "tinygrad_nn"
@@ -59,18 +60,23 @@ def test_the_place_of_the_package_decides_nothing(tmp_path: Path) -> None:
     assert run(elsewhere) == run(PACKAGE.parent)
 
 
-def found(kind: str, wanted: str) -> set[str]:
-    """Return ``file:function`` of all places in the package with an attribute of this name that is read, or set."""
-    places = set()
+@cache
+def attributes() -> dict[tuple[str, str], set[str]]:
+    """Return the places of all attributes, ``file:function``, by ``Load`` or ``Store`` and the name."""
+    places: dict[tuple[str, str], set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
+        file = path.relative_to(PACKAGE).as_posix()
         for scope in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(scope, ast.FunctionDef):
-                places |= {
-                    f"{path.relative_to(PACKAGE).as_posix()}:{scope.name}"
-                    for node in ast.walk(scope)
-                    if isinstance(node, ast.Attribute) and node.attr == wanted and type(node.ctx).__name__ == kind
-                }
+                for node in ast.walk(scope):
+                    if isinstance(node, ast.Attribute):
+                        places.setdefault((type(node.ctx).__name__, node.attr), set()).add(f"{file}:{scope.name}")
     return places
+
+
+def found(kind: str, wanted: str) -> set[str]:
+    """Return ``file:function`` of all places in the package with an attribute of this name that is read, or set."""
+    return attributes().get((kind, wanted), set())
 
 
 def test_frames_are_inspected_only_for_messages_and_names() -> None:

@@ -371,9 +371,10 @@ def test_many_paths_through_few_nodes_are_drawn_once() -> None:
 
 def test_a_long_chain_and_deep_scopes_do_not_recurse() -> None:
     y = Tensor(1.0)
-    for _ in range(20_000):
+    assert sys.getrecursionlimit() < 5_000
+    for _ in range(5_000):
         y = -y
-    assert draw(y).dot.count(" -> ") == 20_000
+    assert draw(y).dot.count(" -> ") == 5_000
     with scope(".".join(f"s{i}" for i in range(2_000))):
         y = Tensor(1.0) * 2.0
     assert draw(y).dot.count("subgraph") == 2_000

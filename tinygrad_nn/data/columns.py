@@ -6,6 +6,7 @@ in the same way.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -185,13 +186,12 @@ class Column:
             return out
         if isinstance(cells, np.ndarray) and self.form == "number":
             return cells[:, None]
-        read, found = FORMS[self.form], np.empty((len(cells), 1))
+        read = FORMS[self.form]
+        found: list[float] = []
         for row, cell in enumerate(cells):
             value = read(cell)
-            if value is None or not np.isfinite(value):
-                value = self._hole(row, cell, holes)
-            found[row] = value
-        return found
+            found.append(value if value is not None and math.isfinite(value) else self._hole(row, cell, holes))
+        return np.array(found, np.float64)[:, None]
 
     def _hole(self, row: int, cell: str, holes: bool) -> float:
         if not is_missing(cell):
