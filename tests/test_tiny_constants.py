@@ -540,13 +540,15 @@ def test_which_trial_excuses_a_gradient() -> None:
         Trial(0.0625, {2, 3, 4}, {2, 3, 4}, {6}),
         Trial(0.01, {7}, {7}, {7}),  # not asked any more
     ]
-    excused = excused_by_guards([0, 1, 2, 4], trials)
+    excused = excused_by_guards(dict.fromkeys([0, 1, 2, 4], np.ones(2)), trials)
     assert excused.factors == {0: 1.0, 1: 0.25, 2: 0.0625}
     assert excused.right_values == {0, 5, 6}
     assert {k: trials.index(trial) for k, trial in excused.wrong_in.items()} == {4: 1}
-    unclear = excused_by_guards([0, 9], trials)
+    unclear = excused_by_guards(dict.fromkeys([0, 9], np.ones(2)), trials)
     assert unclear.right_values == {0, 5, 6, 7}
     assert unclear.wrong_in == {}
+    broken = {0: np.array([1.0, np.nan]), 1: np.array([np.inf]), 2: np.ones(2)}
+    assert excused_by_guards(broken, trials).factors == {2: 0.0625}
 
 
 @pytest.mark.parametrize(("wrong", "suspects", "excused", "still"), [
@@ -713,6 +715,77 @@ def test_a_mistake_beside_it_is_named(mistake: str, has_graph: bool, scale: floa
         assert has_note == (scale > 1 and (report is not steps or mistake in ("N", "sign"))), text
         is_beside = mistake in ("mean", "tanh") and (scale > 1 or report is not steps)
         assert ("convention" in report.kinds) == is_beside, text
+
+
+SURE = np.array([[1.0, 2.0], [3.0, -1.0], [2.0, 2.0]]), np.array([1.0, 1.0, 0.0]), np.array([20.0, 5.0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_gradient_that_is_not_finite_is_wrong_though_it_is_right_at_smaller_inputs(dtype: Any) -> None:
+    X, y, w = (v.astype(dtype) for v in SURE)
+
+    def forward(w: Array) -> Any:
+        a = 1 / (1 + np.exp(-(X @ w)))
+        loss = -np.mean(y * np.log(a + dtype(1e-8)) + (1 - y) * np.log(1 - a + dtype(1e-8)))
+        return loss
+
+    def backward(w: Array) -> Any:
+        a = 1 / (1 + np.exp(-(X @ w)))
+        da = -y / a + (1 - y) / (1 - a)
+        dz = da * a * (1 - a) / 3
+        dw = X.T @ dz
+        return dw
+
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(backward(w)).all()
+    assert not compare_gradients(forward, w, manual=backward).ok
+    assert not compare_steps(forward, backward, w).ok
+
+
+@pytest.mark.parametrize("scale", [1.0, 8.0, 20.0])
+def test_smaller_inputs_keep_what_the_gradients_are_divided_by(scale: float) -> None:
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(10, 3)), (rng.random(10) > 0.5).astype(float)
+
+    def forward(X: Array, y: Array, w: Array, b: float) -> Any:
+        z = X @ w + b
+        p = np.clip(1 / (1 + np.exp(-z)), 1e-15, 1 - 1e-15)
+        loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+        return loss
+
+    def backward(X: Array, y: Array, w: Array, b: float) -> Any:
+        dz = 1 / (1 + np.exp(-(X @ w + b))) - y
+        dw = X.T @ dz
+        db = np.sum(dz) / len(y)
+        return dw, db
+
+    assert not compare_steps(forward, backward, (X, y, rng.normal(size=3) * scale, 0.3)).ok
+
+
+def test_a_mask_that_is_drawn_in_a_forward_of_float32_raises_no_alarm() -> None:
+    rng, draws = np.random.default_rng(48), np.random.default_rng(0)
+    X, y = rng.normal(size=(6, 4)).astype(np.float32), (rng.random((6, 1)) > 0.5).astype(np.float32)
+    W1, W2 = ((rng.normal(size=shape) * 5).astype(np.float32) for shape in ((4, 6), (6, 1)))
+
+    def forward(X: Array, y: Array, W1: Array, W2: Array) -> Any:
+        h = X @ W1
+        m = (draws.random(h.shape) < 0.5) / 0.5
+        hd = h * m
+        p = 1 / (1 + np.exp(-(hd @ W2)))
+        loss = -np.mean(y * np.log(p + 1e-12) + (1 - y) * np.log(1 - p + 1e-12))
+        return loss, (X, y, W2, m, hd, p)
+
+    def backward(cache: Any) -> Any:
+        X, y, W2, m, hd, p = cache
+        dz = (p - y) / len(y)
+        dW2 = hd.T @ dz
+        dhd = dz @ W2.T
+        dh = dhd * m
+        return {"W1": X.T @ dh, "W2": dW2}
+
+    for _ in range(4):
+        report = compare_steps(forward, backward, (X, y, W1, W2))
+        assert report.ok, str(report)
 
 
 def test_labels_stay_labels_at_other_inputs() -> None:

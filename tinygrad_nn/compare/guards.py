@@ -7,7 +7,7 @@ Where p is not far above the constant, the derivative of the code as it is writt
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,14 +54,14 @@ class Excused(NamedTuple):
     wrong_in: dict[int, Trial]
 
 
-def excused_by_guards(wrong: Collection[int], trials: Iterable[Trial]) -> Excused:
+def excused_by_guards(wrong: Mapping[int, Array], trials: Iterable[Trial]) -> Excused:
     """Tell which wrong gradients are right without guards.
 
-    Each gradient is judged by the first trial in which it is right or known: smaller inputs might hide a mistake. So at
-    smaller inputs, it must be both.
+    `wrong` has them by their numbers. Each is judged by the first trial in which it is right or known: smaller inputs
+    might hide a mistake. So at smaller inputs, it must be both. One that is not finite is not excused.
     """
     excused = Excused({}, set(), {})
-    undecided = set(wrong)
+    undecided = {i for i, gradient in wrong.items() if np.isfinite(gradient).all()}
     for trial in trials:
         right = trial.right if trial.factor == 1 else trial.right & trial.known
         excused.factors.update(dict.fromkeys(undecided & right, trial.factor))

@@ -72,7 +72,7 @@ def compare_without_graph(
               for row, w in zip(rows, numerical, strict=True) if w.kinks]  # fmt: skip
     wrong = {i for i, row in enumerate(rows) if not row.ok}
     guard = largest_guard_in_code(code.source) if wrong else 0.0
-    excused = excused_by_guards(wrong, _trials(comparison) if guard else ())
+    excused = excused_by_guards({i: comparison.user_gradients[i] for i in wrong}, _trials(comparison) if guard else ())
     tiny = tiny_constant(code.source, code.backward)
     diagnoses_of_excused = {
         i: effect_of_guard(
@@ -100,7 +100,8 @@ def compare_without_graph(
                 at, base.numerical, rows, masks, base.right_gradients, base.bounds, diagnoses_of_excused
             )
         values = [w.value for w in base.numerical]
-        note = "" if with_guards else note_without_guards(guard, [*zip(values, seen[0], strict=True)])
+        has_note = not (with_guards or all(d.harmless for d in diagnoses))
+        note = note_without_guards(guard, [*zip(values, seen[0], strict=True)]) if has_note else ""
         yield at, ComparisonResult(
             rows, diagnoses, values, [*notes, *([note] if note else [])], method, no_effect,
             [w.error for w in base.numerical], [~w.is_known | (w.low != w.high) for w in base.numerical], with_guards,

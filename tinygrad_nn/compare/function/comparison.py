@@ -172,7 +172,9 @@ def _compare_with_graph(
     # each is asked only if the one before does not explain the difference, since each runs the function again
     wrong = {i for i, mask in enumerate(wrong_masks) if mask.any()}
     guard = largest_guard(at_point.trace.operations) if wrong else 0.0
-    excused = excused_by_guards(wrong, trials_without_guards(comparison) if guard else ())
+    excused = excused_by_guards(
+        {i: user_gradients[i] for i in wrong}, trials_without_guards(comparison) if guard else ()
+    )
     factors = excused.factors
     is_open = not wrong <= factors.keys()
     right_in = wider_dtype_in_which_it_is_right(comparison, graph) if is_open else ""
@@ -214,7 +216,8 @@ def _compare_with_graph(
             tiny_is_cause=tiny_is_cause,
         )
         diagnoses = explain_graph(data, rows, in_hull)
-        note = "" if with_guards else note_without_guards(guard, [*zip(grads, at_point.grads, strict=True)])
+        has_note = not (with_guards or all(d.harmless for d in diagnoses))
+        note = note_without_guards(guard, [*zip(grads, at_point.grads, strict=True)]) if has_note else ""
         yield at, ComparisonResult(
             rows, diagnoses, grads, [*notes, *([note] if note else [])], method, no_effect,
             [np.zeros(x.shape) for x in base.rounding], base.sides.differs_between_sides(base.rounding), with_guards,

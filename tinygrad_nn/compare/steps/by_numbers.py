@@ -296,7 +296,8 @@ def judged_by_numbers(
     suspects = list(edits.wrong)
     edits.leave_out_right_lines()
     guard = largest_guard_in_code(called.forward) if edits.wrong else 0.0
-    excused = excused_by_guards(suspects, _trials(called, leaves, edits, suspects, own_eps) if guard else ())
+    trials = _trials(called, leaves, edits, suspects, own_eps) if guard else ()
+    excused = excused_by_guards({k: judged[k].value for k in suspects}, trials)
     reasons = _effects_of_guards(edits, suspects, excused, guard)
     edits.wrong = still_wrong(edits.wrong, suspects, reasons)
     plain = {k: trial.of[k] for k, trial in excused.wrong_in.items() if not _is_same(judged[k], trial.of[k])}

@@ -94,8 +94,8 @@ def compare_steps(
     with np.errstate(all="ignore"):
         report = _judge_functions(called, input_arrays)
         if not report.ok and has_single(input_arrays) and called.runs and has_finite_gradients(called.runs[0]):
-            called.runs.clear()
-            wider = _judge_functions(called, [to_double(x) for x in input_arrays])
+            double = [to_double(x) for x in input_arrays]
+            wider = _judge_functions(called.moved(double), double)
             report = replace(wider, notes=(*wider.notes, IN_FLOAT64)) if wider.ok else report
     return report
 
@@ -130,7 +130,7 @@ def judge_run(
     plain: dict[int, Judgement] = {}
     if wrong:
         suspects = matching.suspects(judged)
-        excused = excused_by_guards(suspects, matching.trials(suspects))
+        excused = excused_by_guards({k: judged[k].state.array for k in suspects}, matching.trials(suspects))
         reasons = matching.effects_of_guards(judged, suspects, excused)
         wrong = still_wrong(wrong, suspects, excused.factors)
         plain = {k: trial.of for k, trial in excused.wrong_in.items()}
