@@ -320,6 +320,7 @@ def test_the_gradient_of_the_function_without_it_is_no_mistake(name: str, scale:
         f, back = lambda W, b, X=X, Y=Y: forward(X, Y, W, b)[0], lambda W, b, X=X, Y=Y: backward(forward(X, Y, W, b)[1])
         report = compare_gradients(f, (W, b), manual=back)
         assert report.ok, str(report)
+        assert {report.row_verdict(row) for row in report.rows} <= {"ok", "convention"}
         if scale > 1:
             assert steps.kinds == report.kinds == ("convention",)
             assert "function without a constant such as 1e-12" in " ".join(str(report).split())
@@ -337,6 +338,8 @@ def test_mistakes_beside_it_are_wrong(mistake: str, scale: float) -> None:
     assert not report.ok
     if mistake == "factor" and scale > 1:
         assert {d.where == "W" for d in report.diagnoses if d.harmless} == {True}, str(report)
+        assert [report.row_verdict(row) for row in report.rows] == ["convention", "manual is off"]
+        assert report.verdict.startswith("The gradient is WRONG in 1 of 2 arrays; look at b")
 
 
 @pytest.mark.parametrize(("scale", "dtype"), [(3.0, np.float64), (100.0, np.float64), (100.0, np.float32)])

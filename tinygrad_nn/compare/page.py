@@ -131,7 +131,8 @@ def _table(report: ComparisonReport) -> str:
     heads = ("array", "verdict", "shape", "max abs", "max rel", "cosine", "ratio", "wrong", "checked")
     lines = []
     for row in report.rows:
-        verdict = "ok" if row.ok else f"{row.odd or 'manual'} is off"
+        verdict = report.row_verdict(row)
+        mark = "bad" if verdict.endswith("is off") else "good" if verdict == "ok" and not row.note else "soft"
         if row.ok and row.note:
             verdict = row.note
         cells = [
@@ -140,7 +141,6 @@ def _table(report: ComparisonReport) -> str:
             f"{row.wrong:.1%}" if row.wrong else "0", f"{row.checked:,}",
         ]  # fmt: skip
         cells = [cell if cell != "nan" else "–" for cell in cells]
-        mark = "bad" if not row.ok else "soft" if row.note else "good"
         lines.append(f"<tr><td>{html_text(row.name)}</td><td class='{mark}'>{html_text(verdict)}</td>"
                      f"{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")  # fmt: skip
     head = "".join(f"<th{' class=soft' if text == 'verdict' else ''}>{text}</th>" for text in heads)
