@@ -6,7 +6,7 @@ import runpy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -789,6 +789,43 @@ def test_a_mask_that_is_drawn_in_a_forward_of_float32_raises_no_alarm() -> None:
     for _ in range(4):
         report = compare_steps(forward, backward, (X, y, W1, W2))
         assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("has_graph", [True, False])
+def test_a_forward_that_is_reached_through_a_module(has_graph: bool, tmp_path: Path) -> None:
+    file = tmp_path / "two_layers.py"
+    file.write_text(TWO_LAYERS if has_graph else TWO_LAYERS.replace("\n    E =", WITHOUT_GRAPH))
+    module = ModuleType("two_layers")
+    exec(compile(file.read_text(), str(file), "exec"), vars(module))
+    rng = np.random.default_rng(1)
+    X, Y, b2 = rng.normal(size=(6, 4)), np.eye(3)[rng.integers(0, 3, 6)], rng.normal(size=3)
+    inputs = rng.normal(size=(4, 5)), rng.normal(size=(5, 3)) * 8, b2
+    back = lambda *w: module.backward(module.forward(X, Y, *w)[1])
+    assert compare_gradients(lambda *w: module.forward(X, Y, *w)[0], inputs, manual=back).ok
+
+
+@pytest.mark.parametrize("has_graph", [True, False])
+@pytest.mark.parametrize("is_blind", [True, False])
+def test_steps_say_that_all_right_gradients_of_inputs_are_0(is_blind: bool, has_graph: bool) -> None:
+    def forward(x: Array, w: Array) -> Any:
+        p = np.exp(x * w)
+        q = p / p.sum()
+        if not has_graph:
+            q = np.array([float(v) for v in q])
+        return q.sum() if is_blind else (q * np.arange(3.0)).sum()
+
+    def backward(x: Array, w: Array) -> Any:
+        p = np.exp(x * w)
+        q = p / p.sum()
+        dq = np.ones(3) if is_blind else np.arange(3.0)
+        dp = (dq - (dq * q).sum()) / p.sum()
+        dx, dw = dp * p * w, dp * p * x
+        return dx, dw
+
+    x = np.zeros(3) if is_blind else np.ones(3)
+    report = compare_steps(forward, backward, (x, x.copy()))
+    assert report.kinds == (("blind_test",) if is_blind else ()), str(report)
+    assert report.ok is not is_blind
 
 
 def test_labels_stay_labels_at_other_inputs() -> None:

@@ -7,7 +7,8 @@ Where p is not far above the constant, the derivative of the code as it is writt
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,12 @@ class Excused(NamedTuple):
     factors: dict[int, float]
     right_values: set[int]
     wrong_in: dict[int, Trial]
+
+    def base(self, wrong: Set[int]) -> Any:
+        """Return what was compared where all mistakes among the wrong gradients show; None if one is undecided."""
+        if not self.wrong_in or not wrong <= self.factors.keys() | self.wrong_in.keys():
+            return None
+        return min(self.wrong_in.values(), key=attrgetter("factor")).of
 
 
 def excused_by_guards(wrong: Mapping[int, Array], trials: Iterable[Trial]) -> Excused:

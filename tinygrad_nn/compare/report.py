@@ -65,7 +65,15 @@ class ComparisonReport:
         return [row for row in self.rows if not row.ok and (math.isfinite(row.graph) or math.isfinite(row.numerical))]
 
     def row_verdict(self, row: Row) -> str:
-        """Return "ok", why a row differs if that is no mistake ("convention"), or which road is wrong."""
+        """Return the verdict on one array.
+
+        Args:
+            row: one of `rows`.
+
+        Returns:
+            "ok"; the kind of the difference if it is no mistake, such as "convention"; or the road that is wrong, such
+            as "manual is off".
+        """
         kinds = {d.kind: d.harmless for d in self.diagnoses if row.name in (d.where, *d.where.split(", "))}
         if not row.ok and kinds and all(kinds.values()):
             return next(iter(kinds))

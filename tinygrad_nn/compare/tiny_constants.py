@@ -236,8 +236,8 @@ def _places(values: Iterable[Any], seen: set[Any]) -> Iterator[tuple[Any, str, A
 def _parts(f: Any) -> list[tuple[Any, str, Any]]:
     """Return (owner, name, value) for what a function, a class or the class of an object is made of and refers to.
 
-    It is [] if that is no user code, or keeps its results. Of what a function closes over, only what can be called is
-    looked at.
+    It is [] if that is no user code, or keeps its results. Of what a function closes over, only modules and what can
+    be called are looked at.
     """
     if hasattr(f, "cache_info"):  # it would keep results that were computed with another constant
         return []
@@ -249,9 +249,11 @@ def _parts(f: Any) -> list[tuple[Any, str, Any]]:
         return [(f, name, value) for name, value in vars(f).items()]
     names = (f.__qualname__.partition(".")[0], *f.__code__.co_names)  # a method refers to the others of its class
     used: list[tuple[Any, str, Any]] = [(f.__globals__, n, f.__globals__[n]) for n in names if n in f.__globals__]
-    modules = [m for *_, m in used if isinstance(m, types.ModuleType) and not _is_library(m.__name__)]
+    closed = closed_over(f)
+    modules = [m for m in (*(value for *_, value in used), *closed.values())
+               if isinstance(m, types.ModuleType) and not _is_library(m.__name__)]  # fmt: skip
     used += [(m, name, getattr(m, name)) for m in modules for name in f.__code__.co_names if hasattr(m, name)]
-    used += [(f, name, value) for name, value in closed_over(f).items() if callable(value)]
+    used += [(f, name, value) for name, value in closed.items() if callable(value)]
     used += [(f.__kwdefaults__, name, value) for name, value in (f.__kwdefaults__ or {}).items()]
     return [(f, "__code__", f.__code__), (f, "__defaults__", f.__defaults__), *used]
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -59,7 +58,7 @@ def compare_without_graph(
     As with a graph, yield the result as it is explained without constants such as 1e-8 first, if they have an effect.
     """
     code = comparison.code
-    written = _compare(comparison, comparison.line, SECONDS)
+    written = _compare(comparison, comparison.line)
     rows, numerical = written.rows, written.numerical
     checked, size = checked_entries(rows)
     method = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
@@ -87,30 +86,32 @@ def compare_without_graph(
         for b, w in zip(no_effect, numerical, strict=True)
     ]
     bases = [(comparison, written, written.wrong_masks, True)]
-    if excused.wrong_in and wrong <= excused.factors.keys() | excused.wrong_in.keys():
-        at, plain = min(excused.wrong_in.values(), key=attrgetter("factor")).of
+    base = excused.base(wrong)
+    if base is not None:
+        at, plain = base
         masks = [a if i in excused.factors else b
                  for i, (a, b) in enumerate(zip(written.wrong_masks, plain.wrong_masks, strict=True))]  # fmt: skip
         has_effect = at.code is not code or not _are_same(plain, written)
         if has_effect and not any(plain.rows[i].ok for i in excused.wrong_in):
             bases.insert(0, (at, plain, masks, False))
-    for at, base, masks, with_guards in bases:
+    for at, compared, masks, with_guards in bases:
         with nullcontext() if with_guards else smaller_constants(np.float64, code.source):
             diagnoses = _explain(
-                at, base.numerical, rows, masks, base.right_gradients, base.bounds, diagnoses_of_excused
+                at, compared.numerical, rows, masks, compared.right_gradients, compared.bounds, diagnoses_of_excused
             )
-        values = [w.value for w in base.numerical]
+        values = [w.value for w in compared.numerical]
         has_note = not (with_guards or all(d.harmless for d in diagnoses))
         note = note_without_guards(guard, [*zip(values, seen[0], strict=True)]) if has_note else ""
         yield at, ComparisonResult(
             rows, diagnoses, values, [*notes, *([note] if note else [])], method, no_effect,
-            [w.error for w in base.numerical], [~w.is_known | (w.low != w.high) for w in base.numerical], with_guards,
+            [w.error for w in compared.numerical], [~w.is_known | (w.low != w.high) for w in compared.numerical],
+            with_guards,
         )  # fmt: skip
 
 
-def _compare(comparison: ComparisonInput, line: Line, seconds: float) -> NumericalComparison:
+def _compare(comparison: ComparisonInput, line: Line) -> NumericalComparison:
     """Compare the user's gradients with those that a line gives."""
-    numerical = differentiate_inputs(line, comparison.cotangents, comparison.rng, seconds)
+    numerical = differentiate_inputs(line, comparison.cotangents, comparison.rng, SECONDS)
     rounding = rounding_of(
         lambda moved: comparison.code.gradients(moved, comparison.g),
         comparison.input_arrays,
@@ -165,7 +166,7 @@ def _trials(comparison: ComparisonInput) -> Iterator[Trial]:
                 with smaller_constants(dtype, comparison.code.source):
                     outs.append(at.code.arrays([x.copy() for x in at.float64_inputs]))
             with smaller_constants(np.float64, comparison.code.source):
-                plain = _compare(at, numerical_line(at.code, at.float64_inputs), SECONDS)
+                plain = _compare(at, numerical_line(at.code, at.float64_inputs))
             known = {i for i, (w, row) in enumerate(zip(plain.numerical, plain.rows, strict=True))
                      if _is_known(w, at.user_gradients[i] if row.ok else w.value, eps)}  # fmt: skip
             # a value that is 0 without its guard makes the result depend on what stands in for the guard

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from functools import partial
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
 from ..edits.running import copy_value
 from ..experiment import own_generator
-from ..guards import Trial, effect_of_guard, excused_by_guards, largest_guard, note_without_guards
+from ..guards import effect_of_guard, excused_by_guards, largest_guard, note_without_guards
 from ..numerical.full_gradients import differentiate_inputs
 from ..numerical.sides import Run, Sides
 from ..numerical.subgradients import Hull
@@ -196,15 +196,16 @@ def _compare_with_graph(
     seen = [at_point.grads, *sides.limits(), *([user_gradients] if factors else [])]
     no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)
     bases = [(comparison, graph, wrong_masks, in_hull, probes)]
-    if is_open and not right_in and not tiny_is_cause and wrong <= factors.keys() | excused.wrong_in.keys():
-        bases = [*_base_without_guards(comparison, graph, excused.wrong_in, wrong_masks), *bases]
-    for at, base, masks, in_hull, probes in bases:
-        run, grads, with_guards = base.at_point, base.at_point.grads, base.with_guards
+    base = excused.base(wrong)
+    if base is not None and not right_in and not tiny_is_cause:
+        bases = [*_base_without_guards(comparison, graph, base, excused.wrong_in, wrong_masks), *bases]
+    for at, run_of, masks, in_hull, probes in bases:
+        run, grads, with_guards = run_of.at_point, run_of.at_point.grads, run_of.with_guards
         data = GradientData(
             at.code.inputs,
             at.user_gradients,
             grads,
-            base.rounding,
+            run_of.rounding,
             masks,
             run.trace,
             at.float64_inputs,
@@ -220,19 +221,20 @@ def _compare_with_graph(
         note = note_without_guards(guard, [*zip(grads, at_point.grads, strict=True)]) if has_note else ""
         yield at, ComparisonResult(
             rows, diagnoses, grads, [*notes, *([note] if note else [])], method, no_effect,
-            [np.zeros(x.shape) for x in base.rounding], base.sides.differs_between_sides(base.rounding), with_guards,
+            [np.zeros(g.shape) for g in grads], run_of.sides.differs_between_sides(run_of.rounding), with_guards,
         )  # fmt: skip
 
 
 def _base_without_guards(
-    comparison: ComparisonInput, graph: GraphGradients, wrong_in: Mapping[int, Trial], wrong_masks: list[Array]
-) -> list[tuple[ComparisonInput, GraphGradients, list[Array], list[bool], list[Any]]]:
+    comparison: ComparisonInput, graph: GraphGradients, base: tuple[ComparisonInput, GraphGradients],
+    wrong_in: Collection[int], wrong_masks: list[Array],
+) -> list[tuple[ComparisonInput, GraphGradients, list[Array], list[bool], list[Any]]]:  # fmt: skip
     """Return what explains mistakes without constants such as 1e-8, if these have an effect.
 
-    That is the function at the inputs at which all mistakes show, its graph there, which entries are wrong, which
-    gradients are right at a kink, and the results at other inputs.
+    That is `base`, the function where all mistakes show and its graph there, with its wrong entries, which gradients
+    are right at a kink, and the results at other inputs.
     """
-    at, plain = min(wrong_in.values(), key=attrgetter("factor")).of
+    at, plain = base
     masks = [_wrong_entries(plain, at.user_gradients, i) if i in wrong_in else mask
              for i, mask in enumerate(wrong_masks)]  # fmt: skip
     has_effect = at.code is not comparison.code or not graph.are_within(plain.at_point.grads)
