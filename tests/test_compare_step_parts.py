@@ -16,11 +16,11 @@ from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.paths import Traced
 from tinygrad_nn.compare.rows import CheckedEntry
-from tinygrad_nn.compare.steps import comparison, listing, notebook_cells, probes, referee, unnamed, walk
+from tinygrad_nn.compare.steps import comparison, listing, namespace, notebook_cells, probes, referee, unnamed, walk
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explain, _judge
 from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _is_close, blamed_steps, shape_diagnosis
 from tinygrad_nn.compare.steps.mending import Explained, add_edit, kind_of
-from tinygrad_nn.compare.steps.namespace import read_namespace
+from tinygrad_nn.compare.steps.namespace import Namespace, read_namespace
 from tinygrad_nn.compare.steps.referee import Referee, ignore_message
 from tinygrad_nn.compare.steps.running import NoGraphError, run_forward
 from tinygrad_nn.compare.steps.statements import Statement
@@ -341,38 +341,52 @@ def test_a_report_of_a_backward_that_stopped() -> None:
     [
         ("dx = g * x", "dx", {"g", "x"}), ("dx = np.sum(g, axis=k)", "dx", {"np", "g", "k"}), ("dx += g", "dx", None),
         ("dy = g", "dx", None), ("dx = dy = g", "dx", None), ("dx = g; dy = g", "dx", None), ("dx = (", "dx", None),
-        ("  dx = 1", "dx", set()), ("h['x'] = g", "h['x']", {"g"}), ("", "dx", None), ("a, b = g", "a", None),
+        ("dx = 1", "dx", set()), ("h['x'] = g", "h['x']", {"g", "h"}), ("", "dx", None), ("a, b = g", "a", None),
+        ("dx = g\ndx[y] -= 1\ndx = dx / n", "dx", {"g", "y", "n"}), ("dx[0] = g", "dx", None),
+        ("dx = g\ndy[y] -= 1", "dx", None), ("dx = g\nprint(dx)", "dx", None), ("dx: float = g", "dx", {"g"}),
+        ("dx = g\ndx *= 2", "dx", {"g"}), ("dx: float", "dx", None), ("dx = g\ndx[y] = dx[n]", "dx", {"g", "y", "n"}),
+        ("h['x'] = g\nh['x'][0] = 1", "h['x']", {"g", "h"}),
     ],
 )  # fmt: skip
-def test_the_names_that_an_assignment_of_one_name_reads(text: str, label: str, read: set[str] | None) -> None:
-    assert notebook_cells._reads(text, label) == read
+def test_the_names_that_statements_of_one_name_read(text: str, label: str, read: set[str] | None) -> None:
+    assert namespace._names_read(text, label) == read
 
 
-def test_a_line_alone_is_a_function_of_arrays() -> None:
-    f = notebook_cells._function("dx = a * (\n   b) + k", "dx", {"a": 0, "b": 0}, {"k": 5})
-    assert f(2, 3) == f(b=3, a=2) == 11
+def test_lines_alone_are_a_function_of_arrays() -> None:
+    f = namespace._function(["dx = a * (b) + k", "dx += 1"], "dx", {"a": 0, "b": 0}, {"k": 5})
+    assert f(2, 3) == f(b=3, a=2) == 12
     assert f.__code__.co_varnames[:2] == ("a", "b")
     assert f.__code__.co_firstlineno == 1
-    found = notebook_cells._with_cell_line(
-        edit(sentence="Line 2: Line 2: a", alternatives=("line 2: b", "line 2: line 2: c")), 31
+    statements = [Statement(31, 31, "a"), Statement(35, 36, "b")]
+    found = notebook_cells._with_cell_lines(
+        edit(lineno=3, sentence="Line 3: Line 2: a", alternatives=("line 2: b", "line 3: line 2: c")), statements
     )
-    assert (found.lineno, found.sentence) == (31, "Line 31: Line 2: a")
-    assert found.alternatives == ("line 31: b", "line 31: line 2: c")
+    assert (found.lineno, found.sentence) == (35, "Line 35: Line 2: a")
+    assert found.alternatives == ("line 31: b", "line 35: line 2: c")
+
+
+def test_parts_of_containers_take_other_values_and_the_user_keeps_his() -> None:
+    x, h, one = np.zeros(2), {"a": np.zeros(2), 3: "text"}, (1.0, np.zeros(1))
+    values = {"x": np.ones(2), "h['a']": np.full(2, 5.0), "one[1]": np.full(1, 7.0), "k": 4}
+    scope = namespace.scope_with({"x": x, "h": h, "one": one, "list": [x], "k": 3.0}, values)
+    assert scope["h"]["a"].tolist() == [5, 5]
+    assert scope["h"][3] == "text"
+    assert scope["one"] == (1.0, np.full(1, 7.0))
+    assert (scope["x"].tolist(), scope["list"][0].tolist(), float(scope["k"])) == ([1, 1], [0, 0], 4.0)
+    scope["list"][0][:], scope["h"]["b"] = 9, 9
+    assert (x.tolist(), [*h]) == ([0, 0], ["a", 3])
 
 
 def test_an_array_becomes_what_the_other_one_was() -> None:
     x = np.ones(2)
-    like = notebook_cells._like(x, Tensor(np.zeros(2)))
+    like = namespace._like(x, Tensor(np.zeros(2)))
     assert isinstance(like, Tensor)
     assert not like.requires_grad
     like.data[0] = 5
-    plain = notebook_cells._like(x, np.zeros(2))
+    plain = namespace._like(x, np.zeros(2))
     assert type(plain) is np.ndarray
     plain[0] = 6
     assert x.tolist() == [1, 1]
-    assert notebook_cells.Cells._copied("text") == "text"
-    assert type(notebook_cells.Cells._copied(x)) is np.ndarray
-    assert notebook_cells.Cells._copied(x) is not x
 
 
 # ---- The backward walk with the user's gradients
@@ -654,7 +668,7 @@ def test_the_gradients_of_a_namespace() -> None:
     loss = (y * C).sum()
     loss.backward(retain_graph=True)
     space = {"x": x, "w": w, "y": y, "loss": loss, "dx": W, "_dw": X, "dq": X, "d": 3.0, "dy": [C, C], "dt": "text"}
-    found = read_namespace(space, None, None)
+    found = read_namespace(Namespace(space, None), None)
     assert [(g.name, g.belongs_to) for g in found.backward.gradients] == [("dx", "x"), ("w.grad", "w")]
     assert found.backward.helpers == ["dq"]
     assert [*found.graph.versions] == ["x", "w", "y", "loss"]
@@ -662,9 +676,9 @@ def test_the_gradients_of_a_namespace() -> None:
     (version,) = found.graph.versions["w"]
     assert (version.node, version.value, version.statement) == (w.node, w, Statement(0, 0, ""))
     assert [c.tolist() for c in found.cotangents] == [1.0]
-    named = read_namespace({**space, "delta": C}, {"delta": "y"}, None)
+    named = read_namespace(Namespace({**space, "delta": C}, None), {"delta": "y"})
     assert [(g.name, g.belongs_to) for g in named.backward.gradients] == [("dx", "x"), ("delta", "y"), ("w.grad", "w")]
-    single = read_namespace({**space, "dx": W.astype(np.float32)}, None, None)
+    single = read_namespace(Namespace({**space, "dx": W.astype(np.float32)}, None), None)
     assert single.has_float32
 
 
@@ -675,17 +689,18 @@ def cell_of(k: int = 0) -> tuple[Any, Graph]:
     graph = SimpleNamespace(versions=versions, tensors=list(g.kept[:2]))
     matches = [SimpleNamespace(version=SimpleNamespace(node=n), gradient=SimpleNamespace(name=name))
                for n, name in ((g.s, "ds"), (g.y, "dy"))]  # fmt: skip
-    made: Any = notebook_cells.Cells({"x": 1, "a "
-                             "b": 2}, SimpleNamespace(graph=graph), g.tape, matches, None,  # type: ignore[arg-type]
-                            np.random.default_rng(0))  # fmt: skip
+    run: Any = SimpleNamespace(graph=graph)
+    space = Namespace({"x": 1, "a b": 2}, None)
+    made: Any = notebook_cells.Cells(space, run, g.tape, matches, None, np.random.default_rng(0))  # type: ignore[arg-type]
     return made, g
 
 
 def test_a_line_of_a_cell_is_tried_with_other_values_near_its_own() -> None:
     made, _ = cell_of()
-    assert made.names == {"x": 1}
-    assert made._values({"x": 0, "s": 0}).keys() == {"w", "y", "z"}
     values, right = made._draw_elsewhere(1)
+    further_values = made._further_values({"x": 0, "s": 0}, values)
+    assert further_values.keys() == {"w", "y", "z"}
+    assert all(further_values[name] is values[name] for name in further_values)
     assert values.keys() == {"x", "w", "y", "s", "z", "h['a']", "ds"}
     rng = np.random.default_rng(0)
     for name, plain in (("x", X), ("w", W)):
@@ -704,12 +719,14 @@ def test_a_line_of_a_cell_is_changed_where_it_gives_what_the_namespace_holds(mon
     answer: Any = edit(sentence="Line 2: so.")
     made, g = cell_of()
     ds = np.array([3.0, -1.0, 0.5])
-    made.names = {"ds": ds, "y": g.kept[2], "np": np, "k": 2.0, "flag": None, "f": lambda x: x}
+    names = {"ds": ds, "y": g.kept[2], "np": np, "k": 2.0, "flag": None, "f": lambda x: x, "a b": 1}
+    made.space = Namespace(names, None)
     line = "dy = ds * np.cos(y) * k"
     held = ds * np.cos(X * W) * 2
     made.walked = SimpleNamespace(states=[None, SimpleNamespace(array=held)], rule_gradients={g.y: C})
 
     def ask(text: str, number: int = 7) -> Diagnosis:
+        made.space.statements["dy"] = [Statement(number, number, text)]
         return made.with_edit(Explained(found, State(Statement(number, number, text), held)), 1, ()).diagnosis
 
     found = Diagnosis("transpose", "dy", "Text.")
@@ -729,7 +746,9 @@ def test_a_line_of_a_cell_is_changed_where_it_gives_what_the_namespace_holds(mon
         assert scope["k"] == 2.0
         values = named["values"](probe)
         assert values.keys() == {"x", "w", "s", "z"}
-        np.testing.assert_array_equal(values["w"], W)
+        if not probe:
+            np.testing.assert_array_equal(values["w"], W)
+        np.testing.assert_allclose(values["s"], np.sin(scope["y"].data), rtol=1e-14)
         if probe:
             y = scope["y"].data
             np.testing.assert_allclose(wanted[probe], C * np.sin(y) + scope["ds"] * np.cos(y), rtol=1e-13)

@@ -11,7 +11,7 @@ from tinygrad_nn.compare.steps.explain import _broadcast_axes, _summed_shape
 from tinygrad_nn.compare.steps.matching import candidate_states, choose_state, is_within_bound, same_but_ones
 from tinygrad_nn.compare.steps.mending import kind_of
 from tinygrad_nn.compare.steps.names import MOST, Names, names_for_gradient, pair_in_reverse
-from tinygrad_nn.compare.steps.namespace import Lines, _loss
+from tinygrad_nn.compare.steps.namespace import Namespace, _loss
 from tinygrad_nn.compare.steps.running import results
 from tinygrad_nn.compare.steps.statements import Statement, read_statements
 from tinygrad_nn.compare.steps.tracing import MANY, State, Value, is_number, labelled_parts
@@ -365,18 +365,28 @@ def test_the_loss_of_a_namespace() -> None:
     assert _loss({"x": leaf, "y": y}) == "y"  # a leaf is none
 
 
-def test_the_line_where_a_name_was_bound_last() -> None:
+def test_the_statements_that_made_what_a_name_holds() -> None:
     cells = ["", "dx = 1\ndy = 2\n", "dx = 3\n%magic\n", "a, (dz) = 4, 5\nself.dW = dx\ndq[0] = 1",
-             "dy += 1\nif dy:\n    dp: int = 1"]  # fmt: skip
-    lines = Lines({"In": cells}, None)
-    found = {name: (lines.of(name).line, lines.of(name).text) for name in
-             ("dx", "dy", "dz", "a", "dW", "dq", "dq[1]", "dp", "none")}  # fmt: skip
+             "dy += 1\nif dy:\n    dp: int = 1\nh['a'] = 1; h['b'] = 2\nh['a'][0] += 1",
+             "dr = 1\ndr[0] = 2\ndr = 2 * dr\nds = {}\nds['x'] = 1\nds = 3\ndt = dr\ndt = dr\ndt[1] -= 1"]  # fmt: skip
+    space = Namespace({"In": cells}, None)
+    names = ("dx", "dy", "dz", "a", "dW", "dq", "dq[1]", "dp", "h['a']", "dr", "ds", "ds['x']", "dt", "none")
+    found = {name: [(s.line, s.text) for s in space.statements_of(name)] for name in names}
+    both = "h['a'] = 1; h['b'] = 2"
     assert found == {
-        "dx": (1, "dx = 1"), "dy": (1, "dy += 1"), "dz": (1, "a, (dz) = 4, 5"), "a": (1, "a, (dz) = 4, 5"),
-        "dW": (2, "self.dW = dx"), "dq": (3, "dq[0] = 1"), "dq[1]": (3, "dq[0] = 1"), "dp": (3, "dp: int = 1"),
-        "none": (0, ""),
+        "dx": [(1, "dx = 1")], "dy": [(2, "dy = 2"), (1, "dy += 1")], "dz": [(1, "a, (dz) = 4, 5")],
+        "a": [(1, "a, (dz) = 4, 5")], "dW": [(2, "self.dW = dx")], "dq": [(3, "dq[0] = 1")],
+        "dq[1]": [(3, "dq[0] = 1")], "dp": [(3, "dp: int = 1")], "h['a']": [(4, both), (5, "h['a'][0] += 1")],
+        "dr": [(1, "dr = 1"), (2, "dr[0] = 2"), (3, "dr = 2 * dr")], "ds": [(6, "ds = 3")], "ds['x']": [(6, "ds = 3")],
+        "dt": [(8, "dt = dr"), (9, "dt[1] -= 1")], "none": [(0, "")],
     }  # fmt: skip
-    assert Lines({"In": [""]}, None).of("dx").line == Lines({"In": [1, 2]}, None).of("dx").line == 0
+    assert Namespace({"In": [""]}, None).statements_of("dx") == Namespace({"In": [1, 2]}, None).statements_of("dx")
+
+
+def test_the_names_of_a_module_are_read_behind_those_of_its_function() -> None:
+    frame = SimpleNamespace(f_globals={"y": 1, "x": 2}, f_code=test_the_loss_of_a_namespace.__code__, f_lineno=0)
+    space = Namespace({"x": 3}, frame)
+    assert (space.names, space.values) == ({"y": 1, "x": 3}, {"x": 3})
 
 
 # ---- Kinks

@@ -1,5 +1,6 @@
 """`compare_steps` checks every step of a backward: no alarm for right ones, and the line of the first wrong one."""
 
+import re
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -323,6 +324,56 @@ def test_a_line_of_a_namespace_is_mended() -> None:
     assert loss.size
     assert db.size
     assert dh.size
+
+
+IN_SEVERAL_LINES = """
+def run(X, y, W, b, n):
+    X, W, b = Tensor(X), Tensor(W), Tensor(b)
+    Z = X @ W + b
+    E = np.exp(Z - Z.max(axis=1, keepdims=True))
+    P = E / E.sum(axis=1, keepdims=True)
+    loss = -np.mean(np.log(P[np.arange(n), y]))
+    grads = {}
+    dZ = P.data.copy()
+    dZ[np.arange(n), y] -= 1
+    dZ = dZ / n
+    grads["b"] = dZ.sum(axis=0)
+    grads["W"] = X.data.T @ dZ
+    dX = np.zeros_like(X.data)
+    dX += dZ @ W.data.T
+    before = {name: g.copy() for name, g in grads.items()}
+    return before, grads, compare_steps(locals())
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "lines"),
+    [
+        ("", "", ()),
+        ("dZ[np.arange(n), y] -= 1", "dZ[np.arange(n), y] += 1", (10,)),
+        ("dZ = dZ / n", "dZ = dZ * n", (11,)),
+        ("dZ = P.data.copy()", "dZ = 2 * P.data", (9,)),
+        ("dX += dZ @ W.data.T", "dX += dZ @ W.data", (15,)),
+        ('grads["b"] = dZ.sum(axis=0)', 'grads["b"] = -dZ.sum(axis=0)', (12,)),
+        ('grads["W"] = X.data.T @ dZ', 'grads["W"] = X.data.T @ dZ / n', (13,)),
+    ],
+)
+def test_a_gradient_that_several_lines_of_a_namespace_make_is_mended(
+    line: str, wrong: str, lines: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(2)
+    text = IN_SEVERAL_LINES.replace(line, wrong) if line else IN_SEVERAL_LINES
+    run = written(text, "run", Tensor=Tensor, compare_steps=compare_steps)
+    X, W, b = (rng.normal(size=shape) for shape in ((4, 3), (3, 3), 3))
+    before, grads, report = run(X, np.array([0, 2, 1, 1]), W, b, 4)
+    assert report.ok == (not line), str(report)
+    for name, g in before.items():  # edits were tried with copies
+        np.testing.assert_array_equal(grads[name], g)
+    if line:
+        (d,) = report.diagnoses
+        found = [int(number) for text in (d.text, *d.evidence) for number in re.findall(r"Line (\d+): write ", text)]
+        assert found, str(report)
+        assert found[0] in lines, str(report)
 
 
 def test_a_name_that_was_bound_again_offers_no_change_of_its_line() -> None:

@@ -393,6 +393,43 @@ def test_in_a_namespace(mistake: str, scale: float, dtype: Any) -> None:
     assert mistake != "square" or report.steps[0].ok  # a guard's effect stays one beside a mistake
 
 
+LABELS_IN_GLOBALS = np.array([0, 2, 1, 1, 0, 2])
+
+
+def cell_with_labels(X: Array, W: Array, v: Array, mistake: str) -> Any:
+    """Both passes in one namespace: the gradient of z is made by several lines, which read a name of the module."""
+    W, v = Tensor(W), Tensor(v)
+    a = np.maximum(X @ W, 0)
+    z = a @ v
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    loss = -np.mean(np.log(p[np.arange(len(X)), LABELS_IN_GLOBALS] + 1e-8))
+    grads = {}
+    dz = p.data.copy()
+    dz[np.arange(len(X)), LABELS_IN_GLOBALS] -= 1 if mistake != "label" else -1
+    dz = dz / (len(X) if mistake != "n" else 1)
+    grads["v"] = a.data.T @ dz
+    da = dz @ v.data.T if mistake != "sign" else -dz @ v.data.T
+    da[a.data <= 0] = 0
+    grads["W"] = X.T @ da
+    return compare_steps(locals())
+
+
+@pytest.mark.parametrize("scale", [1.0, 20.0, 200.0])
+@pytest.mark.parametrize("mistake", ["", "label", "n", "sign"])
+def test_in_a_namespace_where_several_lines_make_a_gradient(mistake: str, scale: float) -> None:
+    rng = np.random.default_rng(7)
+    X, W, v = rng.normal(size=(6, 4)), rng.normal(size=(4, 5)), rng.normal(size=(5, 3))
+    report = cell_with_labels(X * scale, W, v, mistake)
+    assert report.ok == (not mistake), str(report)
+    assert mistake or report.kinds == ("convention",)
+    wrong = [step.name for step in report.steps if not step.rule_ok]
+    assert wrong[:1] == {"sign": ["da"], "": []}.get(mistake, ["dz"]), str(report)
+    if mistake == "sign":  # what differs by a convention only is not counted
+        assert report.verdict.startswith("The gradient is WRONG in 2 of 4 steps; look at line "), report.verdict
+        assert "sign" in report.kinds
+
+
 IN_CODE = {
     "np.log(p + 1e-8)": 1e-8, "np.log(np.maximum(p, GUARD))": 3e-8, "helper(p)": 1e-9, "1 / (p + 1e-8)": 1e-8,
     "np.log(p.clip(1e-8, 1 - 1e-8))": 1e-8, "ratio(p)": 1e-10, "0 if p < 1e-8 else math.log(p + 1e-8)": 1e-8,

@@ -25,6 +25,7 @@ PASSED_ON = GUARDS | {"alias", "negative", "getitem", "where"}
 FACTORS = tuple(4.0**-k for k in (1, 2, 3, 5, 7))  # of inputs that are tried if values have lost their digits
 KNOWN, KNOWN_EPS = 1e-6, 1e4  # of the largest entry, and epsilons of it: a larger bound would hide mistakes
 LEAST = float(np.finfo(np.float64).tiny)
+LARGE = 1000  # times the largest entry: with the guard, the gradient is almost 0
 VISIBLE = 1e-4  # of the largest entry: a table shows four digits
 NEAR_0 = LEAST / float(np.finfo(np.float64).eps)  # LEAST changes smaller values
 
@@ -202,7 +203,8 @@ def guard_diagnosis(where: str, guard: float, difference: float, factor: float =
         "function with the constant differs. This is not a mistake."
     )
     place = "without the constant, 0" if factor == 1 else f"without the constant, for inputs times {factor:g}, 0"
-    evidence = f"the largest difference is {difference:.0e} of the largest entry of its array; {place}"
+    size = f"{difference:.0e} of" if difference < LARGE else f"over {LARGE} times"
+    evidence = f"the largest difference is {size} the largest entry of its array; {place}"
     return Diagnosis("convention", where, text, (evidence,))
 
 

@@ -85,7 +85,9 @@ class ComparisonReport:
         if self.diagnoses and all(d.kind == "blind_test" for d in self.diagnoses):
             return "The test is BLIND: whatever the gradient is, nothing could be seen here."
         if not self.ok:
-            wrong = [row.name for row in self.rows if self.row_verdict(row).endswith("is off")]
+            wrong = [s.name for s in self.steps if not s.ok] or [
+                row.name for row in self.rows if self.row_verdict(row).endswith("is off")
+            ]
             unit = "steps" if self.steps else "arrays"
             what = f"in {len(wrong)} of {len(self.rows)} {unit}" if wrong else "though all numbers agree"
             if not all(d.harmless for d in self.diagnoses) and self.first_wrong:

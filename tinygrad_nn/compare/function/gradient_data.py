@@ -28,7 +28,8 @@ class GradientData(NamedTuple):
     `probes` the same at other inputs; `trace_at` traces the function at given inputs; `tiny` is the largest constant
     such as 1e-8 in the source, and `tiny_is_cause` says that all gradients are right with smaller ones;
     `right_in` is the wider dtype in which they would be right, "" if there is none; `excused` has the diagnoses
-    of gradients that are right without constants such as 1e-8.
+    of gradients that are right without constants such as 1e-8. `values` has the names of the inputs if their labels are
+    those of their gradients.
     """
 
     inputs: Inputs
@@ -45,6 +46,7 @@ class GradientData(NamedTuple):
     tiny_is_cause: bool = False
     right_in: str = ""
     excused: Mapping[int, Diagnosis] = MappingProxyType({})
+    values: Sequence[str] = ()
 
     def label(self, i: int) -> str:
         """Return the name of an input."""

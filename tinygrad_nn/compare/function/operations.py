@@ -193,7 +193,8 @@ def _unexplained_diagnosis(data: GradientData, i: int, row: Row) -> Diagnosis:
         points = [(m, g, data.float64_inputs[i])]
         points += [(mine[i], right[i], trace.inputs[i].out) for mine, trace, right in data.probes
                    if mine[i].shape == np.shape(trace.inputs[i].out)]  # else only some entries are known
-        for pattern_text, pattern in ((label, lambda x: x), (f"sign({label})", np.sign)):
+        name = data.values[i] if data.values else label
+        for pattern_text, pattern in ((name, lambda x: x), (f"sign({name})", np.sign)):
             used = points if pattern is np.sign else points[:1]  # a few signs agree with anything by chance
             first = pattern(points[0][2])
             square = float(np.vdot(first, first))

@@ -453,5 +453,6 @@ def _explain(
     if value.shape == right_gradient.shape and not by_rule.is_known.all():
         return Diagnosis("unknown", label, describe_known_entries(label, value, right_gradient, wrong_mask, by_rule))
     noise = float(np.nanmax(by_rule.error, initial=0.0) / (np.nanmax(np.abs(by_rule.value), initial=0.0) or 1.0))
-    diagnosis = explain_part(part, label, value, right_gradient, bound, wrong_mask, row, close=max(CLOSE, noise))
+    diagnosis = explain_part(part, label, m.gradient.belongs_to, value, right_gradient, bound, wrong_mask, row,
+                             close=max(CLOSE, noise))  # fmt: skip
     return replace(diagnosis, evidence=tuple(map(by_differences, diagnosis.evidence)))

@@ -25,7 +25,7 @@ from .by_numbers import NotFiniteError, is_finite, judged_by_numbers
 from .judgement import Judgement, kept_outside, require_gradients
 from .mending import Explained, still_wrong
 from .names import as_mapping
-from .namespace import read_namespace
+from .namespace import Namespace, read_namespace
 from .probes import UserPasses, has_finite_gradients, has_single
 from .running import Forward, NoGraphError, Passes
 from .step import Step
@@ -78,8 +78,8 @@ def compare_steps(
         if backward is not None or inputs is not None:
             raise TypeError("compare_steps of a namespace takes nothing else but names=: compare_steps(locals()).")
         with np.errstate(all="ignore"):
-            namespace_run = read_namespace(forward, names, sys._getframe(1))
-            return judge_run("the names of a namespace", namespace_run, generator, space=forward)
+            space = Namespace(forward, sys._getframe(1))
+            return judge_run("the names of a namespace", read_namespace(space, names), generator, space=space)
     if not callable(forward) or not callable(backward):
         type_name = type(forward if not callable(forward) else backward).__name__
         raise TypeError(
@@ -116,7 +116,7 @@ def _judge_functions(called: UserPasses, leaves: Sequence[Array]) -> ComparisonR
 
 def judge_run(
     title: str, run: Passes, rng: np.random.Generator, called: UserPasses | None = None,
-    space: Mapping[str, Any] | None = None,
+    space: Namespace | None = None,
 ) -> ComparisonReport:  # fmt: skip
     """Judge each gradient found in a run with a graph, and return the report."""
     if not is_finite(run.graph):

@@ -42,19 +42,19 @@ def explain_step(
     if of_shape is not None:
         return of_shape
     in_hull = _in_hull(part, user_gradient, right_gradient, has_float32, rng)
-    diagnosis = explain_part(part, name, user_gradient, right_gradient, bound, wrong_mask, row, in_hull)
+    diagnosis = explain_part(part, name, value_name, user_gradient, right_gradient, bound, wrong_mask, row, in_hull)
     evidence = tuple(sentence.replace(", numerical nan", "") for sentence in diagnosis.evidence)
     return replace(diagnosis, evidence=evidence)
 
 
 def explain_part(
-    part: Traced, name: str, user_gradient: Array, right_gradient: Array, bound: Array, wrong_mask: Array, row: Row,
-    in_hull: bool = False, close: float = CLOSE,
+    part: Traced, name: str, value_name: str, user_gradient: Array, right_gradient: Array, bound: Array,
+    wrong_mask: Array, row: Row, in_hull: bool = False, close: float = CLOSE,
 ) -> Diagnosis:  # fmt: skip
     """Return why the gradient of the one input of a graph is wrong, by the mistakes that its operations allow."""
     inputs = Inputs([name], [right_gradient], False, [right_gradient], [name], [0], [0])
     data = GradientData(inputs, [user_gradient], [right_gradient], [bound], [wrong_mask], part,
-                        [np.asarray(part.inputs[0].out)], [], close)  # fmt: skip
+                        [np.asarray(part.inputs[0].out)], [], close, values=[value_name])  # fmt: skip
     diagnosis = explain_graph(data, [row], [in_hull])[0]
     return replace(diagnosis, text=diagnosis.text.replace(f"the gradient of {name}", name))
 

@@ -31,6 +31,7 @@ from .explain import blamed_steps, explain_step, is_part_of_sum
 from .matching import Match, is_within_bound, same_but_ones
 from .mending import Explained, explain_wrong, explained_by_guards, explained_step
 from .names import names_for_gradient
+from .namespace import Namespace
 from .notebook_cells import Cells
 from .probes import Probes, UserPasses, matched, without
 from .referee import Referee, ignore_message
@@ -57,11 +58,11 @@ class Judgement:
     """
 
     def __init__(
-        self, run: Passes, rng: np.random.Generator, called: UserPasses | None, space: Mapping[str, Any] | None = None
+        self, run: Passes, rng: np.random.Generator, called: UserPasses | None, space: Namespace | None = None
     ) -> None:
         """Match the gradients; those that are parts of a sum are left out, and values without a name are found.
 
-        `space` has the names of a namespace, if the run was read from one.
+        `space` is the namespace from which the run was read, if it was.
         """
         self.run, self.rng, self.called = run, rng, called
         self.inputs = [t.node for t in run.graph.tensors if t.node is not None]

@@ -163,8 +163,8 @@ def is_within_bound(m: Array, expected: Array, bound: Array) -> bool:
 def choose_state(states: Sequence[State], expected: Array, bound: Array) -> tuple[State, bool]:
     """Return the state that is the gradient, and whether it is right.
 
-    It is the last right state, or else the state with the largest cosine to `expected`. It need not be the last state,
-    since a name is often reused for the next gradient: ``dh = dh * mask``.
+    It is the last right state, or else the state whose cosine to `expected` is nearest to 1 or -1. It need not be the
+    last state, since a name is often reused for the next gradient: ``dh = dh * mask``.
     """
     for state in reversed(states):
         if is_within_bound(state.array, expected, bound):
@@ -174,7 +174,7 @@ def choose_state(states: Sequence[State], expected: Array, bound: Array) -> tupl
         m = state.array
         if m.shape == expected.shape and np.isfinite(m).all():
             length = float(np.linalg.norm(m) * np.linalg.norm(expected))
-            cosine = float(np.vdot(m, expected).real) / length if length else -1.0
+            cosine = abs(float(np.vdot(m, expected).real)) / length if length else -1.0
             if cosine > nearest + 1e-9:
                 best, nearest = state, cosine
     return best, False

@@ -6,8 +6,9 @@ The forward is found from Tensors with a graph, the user's gradients from names 
 from __future__ import annotations
 
 import ast
+import builtins
 import linecache
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,19 +24,21 @@ from .running import Backward, Forward, Passes, UserGradient, Version
 from .statements import NOTHING, Statement, read_statements, target_labels, targets
 from .tracing import State, is_number, labelled_parts
 
+Array = np.ndarray[Any, Any]
+
+KINDS = (Tensor, np.ndarray, float, int, tuple, list, dict)
+FILE = "<lines of a cell>"
 LOSSES = ("loss", "cost", "L", "l", "J", "E")
 
 
-def read_namespace(
-    space: Mapping[str, Any], names: Mapping[str, str] | None, frame: Any
-) -> Passes:
-    """Return the forward and the gradients that a namespace holds; `frame` is where the names were bound.
+def read_namespace(space: Namespace, names: Mapping[str, str] | None) -> Passes:
+    """Return the forward and the gradients that a namespace holds.
 
     Raises:
         ValueError: there is no Tensor with a graph, or no gradient of one.
         RuntimeError: the graph was freed by a backward.
     """
-    labelled = {label: part for name, value in space.items() if not name.startswith("_")
+    labelled = {label: part for name, value in space.values.items() if not name.startswith("_")
                 for label, part in labelled_parts(name, value)}  # fmt: skip
     tensors = {label: t for label, t in labelled.items() if isinstance(t, Tensor) and t.node is not None}
     if not tensors:
@@ -50,7 +53,6 @@ def read_namespace(
         raise RuntimeError(f"compare_steps: {FREED}") from error
     inside = set(graph)
     forward = {label: t for label, t in tensors.items() if t.node in inside}
-    lines = Lines(space, frame)
     value_names = Names([*forward], as_mapping(names))
     gradients: list[UserGradient] = []
     helpers: list[str] = []
@@ -59,16 +61,14 @@ def read_namespace(
             continue
         value_label = value_names.of(label)
         if value_label is not None:
-            gradients.append(UserGradient(label, value_label, [State(lines.of(label), np.array(raw(value)))], "", {""}))
+            gradients.append(_gradient(space, label, value_label, raw(value)))
         elif label.startswith("d") and isinstance(value, (np.ndarray, Tensor)) and label.isidentifier():
             helpers.append(label)
     named = {gradient.belongs_to for gradient in gradients}
     for label, t in forward.items():
         grad = None if t.node is None else t.node.grad  # t.grad would warn if t is not a leaf
         if grad is not None and label not in named:
-            gradients.append(
-                UserGradient(f"{label}.grad", label, [State(lines.of(f"{label}.grad"), np.array(grad))], "", {""})
-            )
+            gradients.append(_gradient(space, f"{label}.grad", label, grad))
     if not gradients:
         names_text = printable(", ".join(forward))
         raise ValueError(
@@ -83,6 +83,11 @@ def read_namespace(
     end = values[loss]
     graph_of = Forward(versions, [end], [loss], end, None, inputs, values)
     return Passes(graph_of, [np.ones(end.shape)], Backward(gradients, helpers), has_float32, graph_of, None)
+
+
+def _gradient(space: Namespace, label: str, value_label: str, value: Any) -> UserGradient:
+    """Return what the user calls `label`, as the gradient of the value `value_label`."""
+    return UserGradient(label, value_label, space.states_of(label, value), "", {""})
 
 
 def _in_float64(graph: list[Node], forward: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
@@ -105,12 +110,20 @@ def _loss(tensors: Mapping[str, Tensor]) -> str:
     return max(numbers or candidates, key=lambda label: tensors[label].node.index)  # type: ignore[union-attr]
 
 
-class Lines:
-    """The statement in which each name of a namespace was bound last, from the notebook cells or the source file."""
+class Namespace:
+    """The names that were bound where both passes ran, and the statements that bound each of them or wrote into it.
 
-    def __init__(self, space: Mapping[str, Any], frame: Any) -> None:
-        cells = space.get("In", space.get("_ih"))
-        self.last_statements: dict[str, Statement] = {}
+    Attributes:
+        values: the names to read, with their values.
+        names: the same, and the names of the module, which a function reads as well.
+    """
+
+    def __init__(self, values: Mapping[str, Any], frame: Any) -> None:
+        """Read the statements from the notebook cells or the source file; `frame` is where the names were bound."""
+        self.values = values
+        self.names = {**(frame.f_globals if frame is not None else {}), **values}
+        self.statements: dict[str, list[Statement]] = {}
+        cells = values.get("In", values.get("_ih"))
         if isinstance(cells, list) and len(cells) > 1 and all(isinstance(cell, str) for cell in cells):
             for cell in cells:
                 self._read(cell, 1, len(cell))
@@ -125,14 +138,118 @@ class Lines:
             tree = ast.parse(source)
         except SyntaxError:  # a cell with a notebook command such as %time
             return
-        for node in ast.walk(tree):
-            line = getattr(node, "lineno", 0)
-            if isinstance(node, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)) and first <= line <= last:
-                for name in (name for target in targets(node) for name in target_labels(target)):
-                    present = self.last_statements.get(name)
-                    if present is None or present.line <= line or present not in statements.values():
-                        self.last_statements[name] = statements[line]
+        kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)
+        nodes = [node for node in ast.walk(tree) if isinstance(node, kinds) and first <= node.lineno <= last]
+        for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
+            for target in targets(node):
+                is_whole = not isinstance(node, ast.AugAssign) and not _reads(node.value, target)
+                for label in _containers(target):
+                    if is_whole:
+                        self.statements = {name: s for name, s in self.statements.items()
+                                           if name != label and not name.startswith(f"{label}[")}  # fmt: skip
+                    self.statements.setdefault(label, []).append(statements[node.lineno])
+                    is_whole = False  # of what holds the target, this is a part
 
-    def of(self, label: str) -> Statement:
-        """Return the statement in which a name was bound last."""
-        return self.last_statements.get(label) or self.last_statements.get(label.partition("[")[0]) or NOTHING
+    def states_of(self, label: str, held: Any) -> list[State]:
+        """Return what a name held after each of its statements, as far as they can run alone, and what it holds now."""
+        statements, held = self.statements_of(label), np.array(held)
+        states = [State(statements[-1], held)]
+        if len(statements) > 1 and self.alone(label, statements, held) is not None:
+            for k, statement in enumerate(statements[:-1]):
+                lines, arrays = self.alone(label, statements[: k + 1]) or (None, {})
+                if lines is not None:
+                    array = np.array(raw(lines(**scope_with(arrays, {}))))
+                    states.insert(k, State(statement, array, _adds(statement, label)))
+            states[-1] = states[-1]._replace(added=_adds(statements[-1], label))
+        return states
+
+    def statements_of(self, label: str) -> list[Statement]:
+        """Return the statement that bound a name last, and those that wrote into it since then."""
+        found = self.statements.get(label) or self.statements.get(label.partition("[")[0]) or [NOTHING]
+        return [statement for k, statement in enumerate(found) if statement not in found[:k]]
+
+    def alone(
+        self, label: str, statements: Sequence[Statement], held: Any = None
+    ) -> tuple[Callable[..., Any], dict[str, Any]] | None:
+        """Return the statements that made what a name holds as a function, and its arguments.
+
+        It is None if they cannot run alone, or do not give `held`: a name that they read was bound again after they
+        ran.
+        """
+        texts = [" ".join(s.text.split()) for s in statements]
+        read = _names_read("\n".join(texts), label)
+        if read is None or not all(s.line for s in statements) or not read <= {*self.names, *vars(builtins)}:
+            return None
+        arrays = {name: self.names[name] for name in sorted(read) if isinstance(self.names.get(name), KINDS)}
+        others = {name: value for name, value in self.names.items() if name.isidentifier() and name not in arrays}
+        lines = _function(texts, label, arrays, others)
+        try:
+            result = np.asarray(raw(lines(**scope_with(arrays, {}))))
+        except Exception:  # a line of user code may raise anything when it runs alone
+            return None
+        return (lines, arrays) if held is None or np.array_equal(result, held, equal_nan=True) else None
+
+
+def _containers(target: ast.expr) -> Iterator[str]:
+    """Yield the label of a target, and those of the containers that it is a part of."""
+    while isinstance(target, ast.Subscript):
+        yield ast.unparse(target)
+        target = target.value
+    yield from target_labels(target)
+
+
+def _reads(value: ast.expr | None, target: ast.expr) -> bool:
+    """Tell whether an expression reads the name or the part that it is assigned to."""
+    label = ast.unparse(target)
+    return value is not None and any(
+        type(part) is type(target) and ast.unparse(part) == label for part in ast.walk(value)
+    )
+
+
+def _adds(statement: Statement, label: str) -> bool:
+    return label.partition("[")[0] in statement.added
+
+
+def scope_with(arrays: Mapping[str, Any], values: Mapping[str, Array]) -> dict[str, Any]:
+    """Return copies of the arguments of lines, with other values of those that `values` has by their labels."""
+    return {name: _with_values(name, value, values) for name, value in arrays.items()}
+
+
+def _with_values(label: str, value: Any, values: Mapping[str, Array]) -> Any:
+    if type(value) in (dict, list, tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        parts = {key: _with_values(f"{label}[{key!r}]", part, values) for key, part in items}
+        return parts if isinstance(value, dict) else type(value)(parts.values())
+    if label in values or isinstance(value, (Tensor, np.ndarray)):
+        return _like(values.get(label, raw(value)), value)
+    return value
+
+
+def _like(array: Array, value: Any) -> Any:
+    """Return a copy of the array; a Tensor without a graph if `value` is a Tensor."""
+    return Tensor(np.array(array), requires_grad=False) if isinstance(value, Tensor) else np.array(array)
+
+
+def _names_read(source: str, label: str) -> set[str] | None:
+    """Return the names that statements read; None if they do not bind `label` first, or do more than write into it."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:
+        return None
+    for k, node in enumerate(body):
+        texts = [ast.unparse(target) for target in targets(node)]
+        is_wanted = len(texts) == 1 and (texts[0] == label or (k > 0 and texts[0].startswith(f"{label}[")))
+        if not is_wanted or getattr(node, "value", None) is None or (k == 0 and isinstance(node, ast.AugAssign)):
+            return None
+    parts: list[Any] = [part for node in body for part in (*targets(node), node.value)]  # type: ignore[attr-defined]
+    names = [n for part in parts for n in ast.walk(part) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    return {n.id for n in names} - {label} if body else None
+
+
+def _function(texts: Sequence[str], label: str, arrays: Mapping[str, Any], others: Mapping[str, Any]) -> Any:
+    """Return a function that runs statements: its parameters are the arrays, its result is `label`."""
+    source = "\n    ".join([f"def lines({', '.join(arrays)}):", *texts, f"return {label}\n"])
+    linecache.cache[FILE] = (len(source), None, source.splitlines(keepends=True), FILE)
+    space: dict[str, Any] = dict(others)
+    exec(compile(source, FILE, "exec"), space)
+    return space["lines"]
