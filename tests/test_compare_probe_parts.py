@@ -131,7 +131,8 @@ def test_a_name_of_both_passes_is_a_gradient_only_if_the_backward_assigns_it() -
     ("states", "arrived", "index"),
     [
         ([X, np.ones(2)], 0 * X, 0), ([X, C], 0 * X, 1), ([0 * X, np.ones(2)], C, 0), ([0 * X, -C], C, 1),
-        ([-C, 0 * X], C, 1), ([2 * C, X], C, 0), ([X, 2 * C], C, 1), ([1j * C, X + 3j], C, 0),
+        ([-C, 0 * X], C, 0), ([2 * C, X], C, 0), ([X, 2 * C], C, 1), ([1j * C, X + 3j], C, 1),
+        ([1j * C, 0.1 * C + 3j], C, 1),
     ],
 )  # fmt: skip
 def test_of_wrong_states_the_one_with_the_nearest_direction_is_chosen(states: Any, arrived: Array, index: int) -> None:

@@ -249,10 +249,10 @@ def test_states_that_are_added_to_are_parts_of_a_gradient() -> None:
 @pytest.mark.parametrize(
     ("states", "index", "right"),
     [
-        ([A, B, A + 1e-9], 2, True), ([A, B], 0, True), ([A, A, B], 1, True), ([B, -A], 0, False), ([-A, B], 1, False),
+        ([A, B, A + 1e-9], 2, True), ([A, B], 0, True), ([A, A, B], 1, True), ([B, -A], 1, False), ([-A, B], 0, False),
         ([2 * A, B, -A], 0, False), ([2 * A, 3 * A], 1, False), ([B, np.ones(3)], 0, False),
         ([np.ones(3), np.ones(4)], 1, False), ([B, A * np.inf], 0, False), ([B, 0 * A], 0, False),
-        ([A[:, None], B], 0, True), ([B, -A, np.ones((2, 2))], 0, False),
+        ([A[:, None], B], 0, True), ([B, -A, np.ones((2, 2))], 1, False),
     ],
 )  # fmt: skip
 def test_the_chosen_state_is_the_last_right_one_or_the_nearest(

@@ -202,7 +202,7 @@ def guard_diagnosis(where: str, guard: float, difference: float, factor: float =
         "or a division by 0. Where a value is smaller than the constant, or not far above it, the gradient of the "
         "function with the constant differs. This is not a mistake."
     )
-    place = "without the constant, 0" if factor == 1 else f"without the constant, for inputs times {factor:g}, 0"
+    place = "without the constant, " + ("" if factor == 1 else f"for inputs times {factor:g}, ") + "it is negligible"
     size = f"{difference:.0e} of" if difference < LARGE else f"over {LARGE} times"
     evidence = f"the largest difference is {size} the largest entry of its array; {place}"
     return Diagnosis("convention", where, text, (evidence,))

@@ -115,6 +115,8 @@ class CandidateWriter(Additions):
             yield 0.9, ast.ListComp(node.left.elts[0], [rounds])  # [np.zeros(3)] * 2 holds one array twice
         yield from self._regrouped(node)
         if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mult):
+            yield 1.1, node.left.left  # without p * (1 - p)
+            yield 1.1, node.left.right
             for g, p in ((node.left.left, node.left.right), (node.left.right, node.left.left)):
                 if ast.unparse(node.right) == ast.unparse(minus(number(1), p)):  # the diagonal of softmax's Jacobian
                     yield 1.5, times(p, minus(g, self.sum(times(g, p), axis=-1, keepdims=True)))

@@ -305,6 +305,7 @@ def _fitting_factor(data: GradientData, mutant: Mutant, input_numbers: Sequence[
         equal_to_rounding(data, mutant_gradients[i], data.right_gradients[i]) for i in input_numbers
     ):
         return None
-    return fit_factor(
+    factor = fit_factor(
         data, input_numbers, lambda trace, right: mutant_gradients if trace is data.trace else mutant.walk(trace)
     )
+    return None if factor is None or factor.name == "0" else factor  # 0 times anything is a lost gradient

@@ -130,7 +130,8 @@ def judge_run(
     plain: dict[int, Judgement] = {}
     if wrong:
         suspects = matching.suspects(judged)
-        excused = excused_by_guards({k: judged[k].state.array for k in suspects}, matching.trials(suspects))
+        differing = [k for k in suspects if not matching.has_right_numbers(k)]
+        excused = excused_by_guards({k: judged[k].state.array for k in differing}, matching.trials(differing))
         reasons = matching.effects_of_guards(judged, suspects, excused)
         wrong = still_wrong(wrong, suspects, excused.factors)
         plain = {k: trial.of for k, trial in excused.wrong_in.items()}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from ..rows import ArrayPair, compare_row
 from ..tiny_constants import negligible, tiny_constant
 from .by_numbers import is_finite
 from .explain import blamed_steps, explain_step, is_part_of_sum
-from .matching import Match, is_within_bound, same_but_ones
+from .matching import Match, is_within_bound, reshaped, same_but_ones
 from .mending import Explained, explain_wrong, explained_by_guards, explained_step
 from .names import names_for_gradient
 from .namespace import Namespace
@@ -163,6 +164,11 @@ class Judgement:
         return [k for k, step in enumerate(judged)
                 if not step.rule_row.ok and self.matches[k].version.node not in self.walked.marked]  # fmt: skip
 
+    def has_right_numbers(self, k: int) -> bool:
+        """Tell whether step `k` follows its own rule but for axes of length 1."""
+        by_rule = self.walked.rule_gradients[self.matches[k].version.node]
+        return is_within_bound(self.walked.states[k].array, by_rule, self.bounds[1][k])
+
     def wrong_by_rule(self, judged: Sequence[_Judged]) -> list[int]:
         """Return the steps that are wrong by their own rule, and do not repeat an earlier one."""
         states = self.walked.states
@@ -237,25 +243,37 @@ class Judgement:
         return other
 
     def _trial(self, factor: float) -> Trial:
-        """Tell which gradients are right if constants such as 1e-8 are left out of the forward."""
+        """Tell which gradients are right if constants such as 1e-8 are left out of the forward.
+
+        A clipped p has another derivative of log than p, and p (1 - p) makes up for it but for a negligible difference:
+        if all inputs have the right gradients up to that, such a gradient need not follow its own rule.
+        """
         plain = self.without_guards()
-        right_values, known = set(), set()
+        share = negligible(largest_guard(self.tape.operations))
+        right_values, near, known = set(), set(), set()
         for k, m in enumerate(plain.matches):
-            node = m.version.node
-            if is_within_bound(plain.walked.states[k].array, plain.right_gradients[node], plain.bounds[0][k]):
+            node, bound = m.version.node, plain.bounds[0][k]
+            value, right_value = plain.walked.states[k].array, plain.right_gradients[node]
+            if is_within_bound(value, right_value, bound):
                 right_values.add(k)
+            allowed = bound + share * np.abs(right_value).max(initial=0)
+            if is_within_bound(value, right_value, allowed) and are_known([bound], [right_value], plain._eps):
+                near.add(k)
             if are_known([plain.bounds[1][k]], [plain.walked.rule_gradients[node]], plain._eps):
                 known.add(k)
+        right = known - plain.wrong
+        if all(k in near for k, m in enumerate(plain.matches) if m.version.node.primitive is None):
+            right, right_values = right | near, right_values | near
         is_beyond = is_beyond_guard(self.tape.operations)
-        return Trial(factor, known - plain.wrong, set() if is_beyond else known, right_values, plain)
+        return Trial(factor, right, set() if is_beyond else known, right_values, plain)
 
     def effects_of_guards(
         self, judged: Sequence[_Judged], wrong: Sequence[int], excused: Excused
     ) -> dict[int, Explained]:
         """Return the explanation of gradients that are right for the forward without constants such as 1e-8."""
         rows, states = [(step.row, step.rule_row) for step in judged], self.walked.states
-        pairs = [(state.array, self.right_gradients[m.version.node])
-                 for state, m in zip(states, self.matches, strict=True)]  # fmt: skip
+        right_gradients = [self.right_gradients[m.version.node] for m in self.matches]
+        pairs = [(reshaped(state.array, g), g) for state, g in zip(states, right_gradients, strict=True)]
         guard = largest_guard(self.tape.operations)
         return explained_by_guards(rows, states, wrong, excused, guard, pairs)
 
@@ -272,19 +290,21 @@ class Judgement:
         """Return the explanation of each wrong step, with an edit where one was found.
 
         `plain` has the steps that are wrong without constants such as 1e-8 too, each with the judgement that shows it.
-        If the constants have an effect on a step, it is explained by that judgement first.
+        If the constants have an effect on a step, it is explained by that judgement first, otherwise if nothing else
+        explains it: edits are told from the right gradient by smaller differences.
         """
         blamed = {k: self._blamed(k) for k in wrong}
-        plain = {k: plain[k] for k in wrong if k in plain and not self._has_rule_of(plain[k], k)}
-        judged_plain = {other: other.judged()[0] for other in {*plain.values()}}
+        judged_at = cache(lambda other: other.judged()[0])
 
         def explain(k: int) -> Explained:
-            if k in plain:
-                explained = plain[k]._explained_step(k, judged_plain[plain[k]], wrong)
-                if explained.diagnosis.kind != "unknown":
+            is_visible = k in plain and not self._has_rule_of(plain[k], k)
+            explained = None if is_visible else self._explained_step(k, judged, wrong)
+            if k in plain and (explained is None or explained.diagnosis.kind == "unknown"):
+                without_guards = plain[k]._explained_step(k, judged_at(plain[k]), wrong)
+                if without_guards.diagnosis.kind != "unknown":
                     self._note_on_guards(k, plain[k])
-                    return explained
-            return self._explained_step(k, judged, wrong)
+                    return without_guards
+            return explained or self._explained_step(k, judged, wrong)
 
         places = {k: (self.matches[k].gradient.name.partition("[")[0], state.statement) for k, state in blamed.items()}
         return explain_wrong(wrong, places, explain)

@@ -19,6 +19,8 @@ from .tracing import State
 
 Array = np.ndarray[Any, Any]
 
+SIGN = 1e-6  # the cosine by which a content with the wrong sign must be nearer
+
 
 class Match(NamedTuple):
     """A gradient and the value that it belongs to."""
@@ -153,6 +155,11 @@ def same_but_ones(shape: tuple[int, ...], other_shape: tuple[int, ...]) -> bool:
     return [n for n in shape if n != 1] == [n for n in other_shape if n != 1]
 
 
+def reshaped(array: Array, other: Array) -> Array:
+    """Return an array in the shape of another, if they differ by axes of length 1 only."""
+    return array.reshape(other.shape) if same_but_ones(array.shape, other.shape) else array
+
+
 def is_within_bound(m: Array, expected: Array, bound: Array) -> bool:
     """Tell whether a gradient equals `expected` within `bound`; axes of length 1 are ignored."""
     if not same_but_ones(m.shape, expected.shape):
@@ -163,8 +170,8 @@ def is_within_bound(m: Array, expected: Array, bound: Array) -> bool:
 def choose_state(states: Sequence[State], expected: Array, bound: Array) -> tuple[State, bool]:
     """Return the state that is the gradient, and whether it is right.
 
-    It is the last right state, or else the state whose cosine to `expected` is nearest to 1 or -1. It need not be the
-    last state, since a name is often reused for the next gradient: ``dh = dh * mask``.
+    It is the last right state, or else the one nearest to a multiple of `expected`, rather with the right sign. It need
+    not be the last state, since a name is often reused for the next gradient: ``dh = dh * mask``.
     """
     for state in reversed(states):
         if is_within_bound(state.array, expected, bound):
@@ -174,7 +181,8 @@ def choose_state(states: Sequence[State], expected: Array, bound: Array) -> tupl
         m = state.array
         if m.shape == expected.shape and np.isfinite(m).all():
             length = float(np.linalg.norm(m) * np.linalg.norm(expected))
-            cosine = abs(float(np.vdot(m, expected).real)) / length if length else -1.0
-            if cosine > nearest + 1e-9:
-                best, nearest = state, cosine
+            cosine = float(np.vdot(m, expected).real) / length if length else -1.0
+            likeness = max(cosine, abs(cosine) - SIGN) if length else cosine
+            if likeness > nearest + 1e-9:
+                best, nearest = state, likeness
     return best, False

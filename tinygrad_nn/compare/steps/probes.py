@@ -20,7 +20,7 @@ from ..edits.moments import names_mentioned
 from ..experiment import nearby
 from ..function.calling import Inputs
 from .forward_values import Surroundings
-from .matching import Match, match, same_but_ones
+from .matching import Match, match, reshaped, same_but_ones
 from .mending import Explained, as_read, blame_edited_line
 from .names import Names, names_for_gradient
 from .running import Forward, Passes, arguments, run_backward, run_forward, takes_cotangent
@@ -263,7 +263,7 @@ class Probes:
                 pairs = [(m, state) for j, (m, state) in enumerate(zip(matches, walked.states, strict=True))
                          if j in wrong_values and j != k]  # fmt: skip
                 known_gradients.append([KnownGradient(place_of(m, state), state.array,
-                                                      _reshaped(value_gradients[m.version.node], state.array))
+                                                      reshaped(value_gradients[m.version.node], state.array))
                                         for m, state in pairs])  # fmt: skip
             behind = self._behind(k, (), self.walked.states[k])
             return is_right_from_right(self.called.backward, self.called.call, behind, known_gradients, right_gradients)
@@ -443,11 +443,6 @@ def place_of(match: Match, state: State) -> Place:
     """Return where a gradient is assigned."""
     statement = state.statement
     return Place(state.label or match.gradient.name, statement.file, statement.line, state.visit)
-
-
-def _reshaped(right: Array, gradient: Array) -> Array:
-    """Return the right gradient in the shape of the user's, if they differ by axes of length 1 only."""
-    return right.reshape(gradient.shape) if same_but_ones(right.shape, gradient.shape) else right
 
 
 def _right_content(matches: Sequence[Match], walked: Walked, k: int, state_index: int) -> Array | None:
