@@ -164,6 +164,11 @@ def shown(node: Any) -> str:
         ("d = a / N", "a / N", "a * N", "scale"), ("d = a * b", "a * b", "a + b", "edit"),
         ("d = g", "g", "g * h * (1 - h)", "missing_activation_derivative"),
         ("d = g", "g", "g * h * k", "wrong_derivative"),
+        ("d = g * h * (1 - h)", "g * h * (1 - h)", "g * (1 - h ** 2)", "wrong_derivative"),
+        ("d = g * h * (1 - h)", "g * h * (1 - h)", "k * (1 - h ** 2)", "edit"),
+        ("d = g * h * (1 - h)", "g * h * (1 - h)", "g", "wrong_derivative"),
+        ("d = g * (h > 0)", "h > 0", "1 - h ** 2", "wrong_derivative"),
+        ("d = x @ g.T", "x @ g.T", "x.T @ g", "transpose"), ("d = x.T @ g", "x.T @ g", "x @ g.T", "transpose"),
         # numbers
         ("d = g ** 2", "2", "3", "wrong_derivative"), ("d = g * 2", "2", "3", "scale"),
         ("d = g * 2", "2", "-2", "sign"),

@@ -1112,3 +1112,57 @@ def backward(w, hs):
     report = compare_steps(*both_of(program), {"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 3))})
     said = [text for d in report.diagnoses for text in d.evidence if text.startswith("Line ")]
     assert said == ["Line 12: write dz = dh * (1 - hs[t + 1] ** 2) instead of dz = dh * (1 - hs[t] ** 2)."]
+
+
+NETWORK = """
+def forward(W1, b1, W2, b2):
+    z1 = X @ W1 + b1
+    a1 = ACTIVATION
+    a2 = 1 / (1 + np.exp(-(a1 @ W2 + b2)))
+    loss = -np.sum(Y * np.log(a2) + (1 - Y) * np.log(1 - a2)) / len(X)
+    return loss
+
+
+def backward(W1, b1, W2, b2):
+    z1 = X @ W1 + b1
+    a1 = ACTIVATION
+    a2 = 1 / (1 + np.exp(-(a1 @ W2 + b2)))
+    dz2 = (a2 - Y) / len(X)
+    dW2 = a1.T @ dz2
+    db2 = dz2.sum(axis=0)
+    da1 = dz2 @ W2.T
+    dz1 = da1 * SLOPE
+    dW1 = X.T @ dz1
+    db1 = dz1.sum(axis=0)
+    return dW1, db1, dW2, db2
+"""
+SLOPES = {  # of each activation: its value, its derivative, and derivatives of others
+    "tanh": ("np.tanh(z1)", "(1 - a1 ** 2)", ("(1 - a1)", "a1 * (1 - a1)", "z1 * (1 - z1)", "(a1 > 0.5)", "(z1 > 0)")),
+    "sigmoid": ("1 / (1 + np.exp(-z1))", "a1 * (1 - a1)", ("(1 - z1 ** 2)", "(1 - np.tanh(a1) ** 2)", "(a1 > 0.5)")),
+    "relu": ("np.maximum(z1, 0)", "(z1 > 0)", ("(1 - a1)", "(1 - z1 ** 2)", "(1 - np.tanh(a1) ** 2)", "a1 * (1 - a1)")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("activation", "right", "wrong", "kind"),
+    [
+        (name, f"dz1 = da1 * {slope}\n", f"dz1 = da1 * {other}\n", "derivative")
+        for name, (_, slope, others) in SLOPES.items()
+        for other in (*others, f"{slope} * {slope}")
+        if (name, other) != ("relu", "(z1 > 0) * (z1 > 0)")
+    ]
+    + [("tanh", "dW1 = X.T @ dz1\n", "dW1 = X @ dz1.T\n", "transpose")],
+)
+def test_the_derivative_of_another_activation_is_mended(activation: str, right: str, wrong: str, kind: str) -> None:
+    value, slope, _ = SLOPES[activation]
+    text = NETWORK.replace("SLOPE", slope).replace("ACTIVATION", value)
+    assert right in text
+    rng = np.random.default_rng(3)
+    space = {"X": rng.normal(size=(4, 4)), "Y": (rng.random((4, 3)) > 0.5) * 1.0}
+    forward, backward = (written(text.replace(right, wrong), name, **space) for name in ("forward", "backward"))
+    inputs = tuple(rng.normal(size=shape) for shape in ((4, 4), 4, (4, 3), 3))
+    for report in (compare_gradients(forward, inputs, manual=backward), compare_steps(forward, backward, inputs)):
+        (d,) = report.diagnoses
+        assert kind in d.kind or (wrong.count(slope) == 2 and d.kind == "wrong_value"), str(report)
+        said = " ".join([*f"{d.text} {' '.join(d.evidence)}".split(), ""])
+        assert f" write {right.strip()} instead of {wrong.strip()}. " in said or f"line 18: {right.strip()} " in said

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .scope import Scope, can_broadcast, is_array, is_integer
-from .trees import Spot, attribute, call, minus, name, number, over, plus, power, times
+from .trees import Spot, attribute, call, first_factor, minus, name, number, over, plus, power, times
 
 
 class Additions:
@@ -73,7 +73,7 @@ class Additions:
         """Yield the expression with another sign, and times or over a number or a value in scope."""
         operator = spot.parent.op if isinstance(spot.parent, ast.BinOp) else None
         other = isinstance(operator, (ast.Add, ast.Sub)) and spot.field == "right"  # the other operator says the same
-        signs = (getattr(part, "op", None) for part in (_first(node), spot.parent))
+        signs = (getattr(part, "op", None) for part in (first_factor(node), spot.parent))
         if not other and not any(isinstance(sign, ast.USub) for sign in signs):
             yield 1.0, ast.UnaryOp(ast.USub(), node)
         yield 1.1, times(number(2), node)
@@ -87,6 +87,18 @@ class Additions:
                         yield 1.4 + far, times(node, atom.node)
                     continue
                 yield from ((cost + far, new) for cost, new in self._by(node, atom.node, np.asarray(atom.value)))
+
+    def _with_other_slope(self, node: ast.BinOp) -> Iterator[tuple[float, ast.AST]]:
+        """Yield a product with the derivative of another activation in place of one or two factors that look so."""
+        rest = [g for g, slope in ((node.left, node.right), (node.right, node.left)) if _is_slope(slope)]
+        if _is_slope(node.right) and isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mult):
+            rest.append(node.left.left)  # of g * a * (1 - a)
+        shape = np.shape(self.scope.value(node)) if rest else ()
+        atoms = [atom for atom in self.scope.atoms if shape and atom.shape == shape and is_array(atom.value)]
+        for atom in atoms:
+            if np.asarray(atom.value).dtype.kind == "f":
+                far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
+                yield from ((1.45 + far, new) for g in rest for new in _times_slopes(g, atom.node))
 
     def _with_term(self, node: ast.expr, shape: tuple[int, ...]) -> Iterator[tuple[float, ast.AST]]:
         """Yield the expression plus or minus a value in scope, and minus its mean."""
@@ -155,9 +167,7 @@ class Additions:
             return
         if not value.ndim and 0 < value < 1:  # the scale of inverted dropout
             yield 1.35, over(node, minus(number(1), other))
-        yield 1.3, times(node, ast.Compare(other, [ast.Gt()], [number(0)]))
-        yield 1.3, times(node, minus(number(1), power(other, 2)))
-        yield 1.3, times(times(node, other), minus(number(1), other))
+        yield from ((1.3, new) for new in _times_slopes(node, other))
         yield 1.35, times(node, minus(number(1), other))
         yield 1.35, times(node, power(other, 2))
         yield 1.35, over(node, power(other, 2))
@@ -171,8 +181,15 @@ class Additions:
             yield 1.4, times(node, minus(number(1), power(tanh, 2)))
 
 
-def _first(node: ast.expr) -> ast.expr:
-    """Return the first factor of a product, which has its sign: ``-2`` for ``-2 * x @ y``."""
-    while isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div, ast.MatMult)):
-        node = node.left
-    return node
+def _is_slope(node: ast.expr) -> bool:
+    """Tell whether an expression looks like the derivative of an activation: a comparison, or 1 minus something."""
+    return isinstance(node, ast.Compare) or (isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.Mult)))
+
+
+def _times_slopes(node: ast.expr, other: ast.expr) -> list[ast.expr]:
+    """Return an expression times the derivatives of a rectifier, of tanh and of a sigmoid, written with its value."""
+    return [
+        times(node, ast.Compare(other, [ast.Gt()], [number(0)])),
+        times(node, minus(number(1), power(other, 2))),
+        times(times(node, other), minus(number(1), other)),
+    ]

@@ -114,6 +114,11 @@ class CandidateWriter(Additions):
             rounds = ast.comprehension(ast.Name("_", ast.Store()), call(name("range"), node.right), [], 0)
             yield 0.9, ast.ListComp(node.left.elts[0], [rounds])  # [np.zeros(3)] * 2 holds one array twice
         yield from self._regrouped(node)
+        if isinstance(node.op, ast.Mult):
+            yield from self._with_other_slope(node)
+        sides = node.left, node.right
+        if isinstance(node.op, ast.MatMult) and len({*map(trees.is_transposed, sides)}) == 2:  # x @ g.T for x.T @ g
+            yield 1.2, binary(trees.transposed(node.left), node.op, trees.transposed(node.right))
         if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mult):
             yield 1.1, node.left.left  # without p * (1 - p)
             yield 1.1, node.left.right

@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from .reading import Source
-from .trees import Change, FollowedBy, called_name, constant
+from .trees import Change, FollowedBy, called_name, constant, have_other_slopes, transposed
 
 OTHERS = "edit"  # a mistake that has no kind of its own
 NAMED = (ast.Name, ast.Attribute, ast.Subscript)
@@ -120,7 +120,8 @@ def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
             index = ast.unparse(a.slice)
             return "flipped_kernel" if "::-1" in index else "wrong_axis" if "None" in index else "wrong_index"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and isinstance(old.op, ast.MatMult):
-        return "transpose" if _is_same(old.left, new.right) else ""
+        pairs = ((old.left, new.right), (transposed(old.left), new.left))
+        return "transpose" if any(_is_same(a, b) for a, b in pairs) else ""
     if isinstance(old, ast.Constant) and isinstance(old.value, str):
         return "transpose" if sorted(old.value.replace(" ", "")) == sorted(str(new.value)) else "wrong_axis"
     return ""
@@ -183,7 +184,7 @@ def _factor_kind(source: Source, change: Change, old: Any, new: Any) -> str:
             return "wrong_derivative"
     if isinstance(new, ast.BinOp) and isinstance(new.op, ast.Mult) and ast.unparse(old) in ast.unparse(new.left):
         return "missing_activation_derivative" if isinstance(new.right, ast.BinOp) else ""
-    return ""
+    return "wrong_derivative" if have_other_slopes(old, new) else ""
 
 
 def _is_size(node: Any) -> bool:

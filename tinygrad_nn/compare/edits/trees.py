@@ -110,6 +110,31 @@ def attribute(owner: ast.expr, text: str) -> ast.Attribute:
     return ast.Attribute(owner, text, ast.Load())
 
 
+def is_transposed(node: ast.AST) -> bool:
+    """Tell whether an expression is written with ``.T``."""
+    return isinstance(node, ast.Attribute) and node.attr == "T"
+
+
+def transposed(node: ast.expr) -> ast.expr:
+    """Return ``a.T`` for ``a``, and ``a`` for ``a.T``."""
+    return node.value if isinstance(node, ast.Attribute) and node.attr == "T" else attribute(node, "T")
+
+
+def have_other_slopes(old: Any, new: Any) -> bool:
+    """Tell whether two expressions are a comparison and a sum or product, or have the same first factor."""
+    if {ast.Compare, ast.BinOp} == {type(old), type(new)}:
+        return True
+    is_product = any(isinstance(x, ast.BinOp) and isinstance(x.op, ast.Mult) for x in (old, new))
+    return is_product and ast.unparse(first_factor(old)) == ast.unparse(first_factor(new))
+
+
+def first_factor(node: ast.expr) -> ast.expr:
+    """Return the first factor of a product, which has its sign: ``-2`` for ``-2 * x @ y``."""
+    while isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div, ast.MatMult)):
+        node = node.left
+    return node
+
+
 def call(function: ast.expr, *args: ast.expr, **named: Any) -> ast.Call:
     """Return a call; the values of its keywords are numbers or tuples of numbers."""
     keywords = [ast.keyword(key, literal(value)) for key, value in named.items()]
