@@ -103,7 +103,7 @@ class CandidateWriter(Additions):
             cost = 0.98 if {type(node.op), op} == {ast.Add, ast.Sub} else 1.1 if op is not ast.Add else 1.4
             yield cost, binary(node.left, op(), node.right)
         if isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult)):
-            yield 1.05, binary(node.right, node.op, node.left)
+            yield 0.99 if isinstance(node.op, ast.Sub) else 1.05, binary(node.right, node.op, node.left)
         if isinstance(node.op, ast.Div):
             yield 1.2, over(node.left, power(node.right, 2))
             yield 1.3, over(node.left, power(node.right, 3))
@@ -314,6 +314,9 @@ class CandidateWriter(Additions):
                     elts = [*node.elts]
                     elts[i], elts[j] = elts[j], elts[i]
                     yield 1.1, type(node)(elts, ast.Load())
+            half, odd = divmod(len(node.elts), 2)
+            if half > 1 and not odd:  # the gradients of the second layer come first
+                yield 1.1, type(node)([*node.elts[half:], *node.elts[:half]], ast.Load())
             if len(node.elts) > 2 and not isinstance(spot.parent, ast.Return):
                 yield 1.2, type(node)(node.elts[::-1], ast.Load())
             if trees.called_name(spot.parent) == "transpose" and len(node.elts) < 5:
