@@ -294,6 +294,8 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """Return integers ``(..., num_classes)``, 1 at each class number and 0 elsewhere; -1 stands for the largest + 1.
 
+    They are a Tensor if the class numbers are one, and an ndarray otherwise.
+
     Example:
         >>> one_hot([0, 2]).tolist()
         [[1, 0, 0], [0, 0, 1]]
@@ -304,7 +306,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     classes = int(labels.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {classes} classes.")
-    return (labels[..., None] == np.arange(classes)).astype(np.int64)
+    found = (labels[..., None] == np.arange(classes)).astype(np.int64)
+    return Tensor(found) if isinstance(tensor, Tensor) else found
 
 
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:

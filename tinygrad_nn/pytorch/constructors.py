@@ -15,8 +15,8 @@ from ..tensor import Tensor, raw
 __all__ = [
     "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "Generator", "IntTensor", "LongTensor", "Size",
     "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device",
-    "double", "dtype", "empty", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full",
-    "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
+    "double", "dtype", "empty", "empty_like", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy",
+    "full", "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
     "linspace", "logspace", "long", "manual_seed", "multinomial", "normal", "ones", "ones_like", "rand", "rand_like",
     "randint", "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros",
     "zeros_like",
@@ -172,6 +172,8 @@ zeros_like, ones_like, full_like = (
     _like_constructor(ones, "ones"),
     _like_constructor(full, "full"),
 )
+
+empty_like = _like_constructor(zeros, "empty")
 
 
 def _typed_constructor(name: str, dtype: Any) -> Callable[..., Tensor]:
