@@ -458,7 +458,8 @@ def test_what_pytorch_copies_can_be_written_into(copied: Any):
 
 @pytest.mark.parametrize("view", [
     lambda x: x.narrow(0, 1, 2), lambda x: x.select(1, 0), lambda x: x.unflatten(0, (2, 2))[1],
-    lambda x: x.unbind(1)[2], lambda x: x.view(-1)[3:5], lambda x: x.t()[1], lambda x: x.chunk(2)[1], lambda x: x.contiguous()[0],
+    lambda x: x.unbind(1)[2], lambda x: x.view(-1)[3:5], lambda x: x.t()[1], lambda x: x.chunk(2)[1],
+    lambda x: x.contiguous()[0],
 ])  # fmt: skip
 def test_writing_into_a_view_changes_the_whole(view: Any):
     x, places = torch.tensor(POINT), torch.arange(12).reshape(4, 3)
