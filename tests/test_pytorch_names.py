@@ -314,7 +314,9 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.utils.data.ConcatDataset, "Write a Dataset whose __getitem__ looks into one dataset after"),
         (lambda: torch.utils.data.WeightedRandomSampler, "and write Subset(dataset, numbers)."),
         (lambda: torch.autograd.Variabel, "did you mean 'Variable'?"),
-        (lambda: torch.autograd.functional.vjp, "Write tinygrad_nn.vjp, with functions of arrays."),
+        (lambda: torch.func.hvp, "Write tinygrad_nn.hvp, with functions of arrays."),
+        (lambda: torch.func.functional_call(nn.Linear(2, 1), {"w": X}, X), "has no 'w'. It has weight, bias."),
+        (lambda: torch.eye(2).transpose(0, 1), "Write t.T to swap them"),
         (lambda: torch.func.jacrew, "did you mean 'jacrev'?"),
         (lambda: torch.linalg.lstsq, "no attribute 'lstsq'. NumPy's functions take Tensors: np.linalg.l"),
         (lambda: torch.div(torch.ones(2), 2.0, rounding_mode="up"), "known are None, 'floor' and 'trunc'."),
@@ -432,6 +434,11 @@ ANSWERS: dict[str, tuple[Any, Any]] = {  # calls without a derivative
     "topk": (lambda: torch.tensor([[1.0, 3.0, 2.0]]).topk(2).indices.squeeze(0).detach(), [1, 2]),
     "max": (lambda: torch.tensor([[1.0, 3.0]]).max(dim=1).indices.eq(torch.tensor([1])), [True]),
     "one_hot": (lambda: nn.functional.one_hot(torch.tensor([1]), 2).double() / 2, [[0.0, 0.5]]),
+    "argsort": (lambda: torch.tensor([[1.0, 3.0, 2.0]]).argsort(descending=True).squeeze(dim=0), [1, 2, 0]),
+    "squeeze": (lambda: torch.ones(1, 2, 1).squeeze(dim=1).squeeze(dim=(0, 1)).shape, (2, 1)),
+    "byte": (lambda: torch.tensor([1.5]).pin_memory().byte(), [1]),
+    "is_contiguous": (lambda: [torch.ones(2, 3).is_contiguous(), torch.ones(2, 3).t().is_contiguous()], [True, False]),
+    "device": (lambda: torch.ones(2, device=torch.ones(1).device).device.type, "cpu"),
     "equal": (lambda: torch.ones(2).equal(torch.ones(2)), True),
     "allclose": (lambda: torch.ones(2).allclose(torch.ones(2) + 1e-9), True),
     "logical_not": (lambda: torch.tensor([True, False]).logical_not(), [False, True]),
@@ -662,7 +669,8 @@ def test_a_function_has_the_options_of_pytorch(call: Any, expected: Any):
         "from tinygrad_nn.pytorch.autograd.functional import hessian, jacobian",
         "from tinygrad_nn.pytorch.distributions import Categorical, Normal",
         "from tinygrad_nn.pytorch.fft import rfft",
-        "from tinygrad_nn.pytorch.func import grad, vmap",
+        "from tinygrad_nn.pytorch.func import functional_call, grad, vmap",
+        "from tinygrad_nn.pytorch.nn.utils.rnn import pad_sequence",
         "from tinygrad_nn.pytorch.linalg import solve",
         "from tinygrad_nn.pytorch.utils.data import DataLoader",
         "import tinygrad_nn.pytorch.nn.functional as F; from tinygrad_nn.nn import functional; assert F is functional",
@@ -673,6 +681,72 @@ def test_a_function_has_the_options_of_pytorch(call: Any, expected: Any):
 )
 def test_namespaces_can_be_imported_from(line: str):
     exec(line, {})
+
+
+V = np.array([0.5, -1.0, 2.0])
+
+
+def test_products_with_derivatives():
+    f, x = (lambda t: (t**3).sum() * t[0]), POINT[0]
+    h = np.asarray(torch.autograd.functional.hessian(f, torch.tensor(x)))
+    g = np.asarray(torch.autograd.functional.jacobian(f, torch.tensor(x)))
+    for name, product in [("hvp", h @ V), ("vhp", V @ h), ("jvp", g @ V)]:
+        value, found = getattr(torch.autograd.functional, name)(f, torch.tensor(x), torch.tensor(V))
+        np.testing.assert_allclose(value.numpy(), (x**3).sum() * x[0], rtol=1e-14)
+        np.testing.assert_allclose(found.numpy(), product, rtol=1e-12)
+    np.testing.assert_allclose(torch.autograd.functional.vjp(f, torch.tensor(x))[1].numpy(), g, rtol=1e-14)
+    np.testing.assert_allclose(torch.autograd.functional.hvp(f, torch.tensor(x))[1].numpy(), h.sum(axis=1), rtol=1e-12)
+    _, (da, db) = torch.autograd.functional.vjp(lambda a, b: a * b, (torch.tensor(x), torch.tensor(V)), torch.tensor(x))
+    np.testing.assert_allclose([da.numpy(), db.numpy()], [x * V, x * x], rtol=1e-14)
+    _, (ha, hb) = torch.autograd.functional.hvp(lambda a, b: (a * a * b).sum(), (x, V), (V, x))
+    np.testing.assert_allclose([ha.numpy(), hb.numpy()], [2 * V * V + 2 * x * x, 2 * x * V], rtol=1e-14)
+    value, pull = torch.func.vjp(torch.sin, torch.tensor(x))
+    np.testing.assert_allclose(pull(torch.tensor(V))[0].numpy(), np.cos(x) * V, rtol=1e-14)
+    np.testing.assert_allclose(torch.func.jvp(torch.sin, (x,), (V,))[1].numpy(), np.cos(x) * V, rtol=1e-14)
+    found = torch.func.grad_and_value(f)(torch.tensor(x))
+    np.testing.assert_allclose(found[0].numpy(), g, rtol=1e-14)
+    assert found[1].item() == value_of(f, x)
+
+
+def value_of(f: Any, x: Any) -> float:
+    return f(torch.tensor(x)).item()
+
+
+class Tied(nn.Module):
+    """Weights in a list, in a submodule, and twice; and a buffer."""
+
+    def __init__(self) -> None:
+        self.first = nn.Linear(3, 3, rng=0)
+        self.again = self.first
+        self.scales = [nn.Parameter(np.ones(3)), nn.Parameter(2 * np.ones(3))]
+        self.register_buffer("shift", np.zeros(3))
+
+    def forward(self, x: Any, power: int = 1) -> Any:
+        return (self.again(torch.tanh(self.first(x) * self.scales[0])) * self.scales[1] + self.shift) ** power
+
+
+def test_a_module_is_a_function_of_its_parameters():
+    model, x = Tied(), torch.tensor(POINT)
+    before = dict(vars(model))
+    new = {name: 1.5 * value + 0.1 for name, value in model.state_dict().items()}
+    twin = Tied()
+    twin.load_state_dict(new)
+    found = torch.func.functional_call(model, new, (x,), {"power": 2})
+    np.testing.assert_allclose(np.asarray(found), twin(x, power=2).data, rtol=1e-14)
+    names = [name for name, _ in model.named_parameters()]
+    loss = lambda part: torch.func.functional_call(model, ({**new, **part}, {}), x).pow(2).sum()
+    gradients = torch.func.grad(loss)({name: torch.tensor(new[name]) for name in names})
+    twin(x).pow(2).sum().backward()
+    for name, p in twin.named_parameters():
+        np.testing.assert_allclose(gradients[name].numpy(), p.grad, rtol=1e-12)
+    line = nn.Linear(3, 1, rng=0)
+    each = torch.func.grad(lambda weights, x: torch.func.functional_call(line, weights, x).sum())
+    several = torch.vmap(each, in_dims=(None, 0))({"weight": torch.ones(1, 3)}, x)["weight"]
+    np.testing.assert_allclose(several.numpy()[:, 0], POINT, rtol=1e-14)
+    with pytest.raises(ValueError, match="takes 3 columns"):
+        torch.func.functional_call(model, new, torch.ones(2, 2))
+    assert all(vars(model)[name] is value for name, value in before.items())
+    assert [t.data[0] for t in model.scales] == [1.0, 2.0]
 
 
 def test_an_import_line_of_an_unknown_name_says_from_where():

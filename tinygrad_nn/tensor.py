@@ -13,6 +13,7 @@ import numpy as np
 
 from .common.arguments import check_flag
 from .common.bool_array import BoolArray, as_bools
+from .common.device import device
 from .common.entry_count import EntryCount
 from .common.masked import unmasked
 from .leaves import assign_data, assign_gradient, in_place_method, read_gradient, updated_in_place, write
@@ -277,7 +278,7 @@ class Tensor:
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
     size = property(lambda self: EntryCount(self.data.shape), doc="The number of entries; ``size(0)`` is a length.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
-    device = property(lambda self: "cpu", doc="Where the array lies: ``'cpu'``.")
+    device = property(lambda self: device(), doc="Where the array lies: ``'cpu'``.")
 
     T = property(lambda self: apply(REGISTRY["transpose"], (self,)), doc="The axes in reverse order.")
     mT = property(lambda self: METHODS["mT"](self), doc="The last two axes swapped.")

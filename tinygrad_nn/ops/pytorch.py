@@ -1,8 +1,8 @@
 """Methods of a Tensor with PyTorch's names, made of NumPy functions: ``t.unsqueeze(0)``, ``t.clamp(min=0)``, ...
 
 A name that also exists in NumPy keeps NumPy's meaning: ``t.repeat``, ``t.std()``, ``t.transpose(0, 1)`` of two axes.
-But max, min, std, var, argmax, argmin and argsort follow PyTorch if they are called with one of PyTorch's keywords,
-such as ``dim=`` or ``keepdim=``.
+But max, min, std, var, squeeze, argmax, argmin and argsort follow PyTorch if they are called with one of PyTorch's
+keywords, such as ``dim=`` or ``keepdim=``.
 """
 
 from __future__ import annotations
@@ -263,6 +263,14 @@ def _index_method(function: Function) -> Function:
     return method
 
 
+def _argsort(x: Any, *args: Any, descending: bool = False, **options: Any) -> Any:
+    """Return the indices that sort; with descending=True as in PyTorch, a Tensor."""
+    if not descending:
+        return _index_method(np.argsort)(x, *args, **options)
+    (dim,) = args or (options.get("dim", -1),)
+    return _constant(order(np.asarray(x.data), dim, True), x)
+
+
 def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
     order = "order" in kwargs or any(isinstance(arg, str) for arg in args)
     return np.ravel(x, *args, **kwargs) if order or not (args or kwargs) else flatten(x, *args, **kwargs)
@@ -275,6 +283,25 @@ def _repeat(x: Any, *how: Any, **options: Any) -> Any:
             f"t.repeat is np.repeat(t, repeats, axis). What PyTorch means by t.repeat{how} is np.tile(t, {times})."
         )
     return np.repeat(x, *how, **numpy_options(options))
+
+
+def squeeze(x: Any, dim: Any = None) -> Any:
+    """Remove axes of length 1, all or those that are named; longer ones stay."""
+    named = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    return np.squeeze(x, tuple(k for k in named if x.shape[k] == 1))
+
+
+_transpose_of_numpy: Function = METHODS["transpose"]
+
+
+def _transpose(x: Any, *axes: Any) -> Any:
+    """Return ``np.transpose(x, axes)``; of a matrix, refuse the axes that change nothing and swap in PyTorch."""
+    if x.ndim == 2 and len(axes) == 2 and axes[0] % 2 == 0 and axes[1] % 2 == 1:
+        raise TypeError(
+            f"t.transpose{axes} of a matrix changes nothing in NumPy, and swaps the axes in PyTorch. Write t.T to swap "
+            "them, and leave it out otherwise."
+        )
+    return _transpose_of_numpy(x, *axes)
 
 
 def _view(x: Any, *size: Any) -> Any:
@@ -298,9 +325,10 @@ METHODS.update({
     "any":         _numpy_method(np.any),
     "argmax":      _index_method(np.argmax),
     "argmin":      _index_method(np.argmin),
-    "argsort":     _index_method(np.argsort),
+    "argsort":     _argsort,
     "baddbmm":     lambda x, a, b, beta=1, alpha=1: beta * x + alpha * (a @ b),
     "bool":        lambda x: x.detach().astype(bool),
+    "byte":        lambda x: x.detach().astype(np.uint8),
     "chunk":       chunk,
     "clamp":       clamp,
     "clamp_max":   lambda x, max: np.clip(x, None, max),
@@ -334,6 +362,7 @@ METHODS.update({
     "inverse":     np.linalg.inv,
     "isinf":       np.isinf,
     "isnan":       np.isnan,
+    "is_contiguous": lambda x: x.data.flags.c_contiguous,
     "le":          np.less_equal,
     "lerp":        lambda x, end, weight: x + weight * (end - x),
     "logdet":      lambda x: np.linalg.slogdet(x)[1],
@@ -363,6 +392,7 @@ METHODS.update({
     "numel":       lambda x: x.data.size,
     "numpy":       numpy,
     "permute":     lambda x, *dims: np.transpose(x, lengths(dims)),
+    "pin_memory":  lambda x: x,
     "pow":         np.power,
     "repeat":      _repeat,
     "repeat_interleave": lambda x, repeats, dim=None: np.repeat(x, repeats, axis=dim),
@@ -376,12 +406,15 @@ METHODS.update({
     "split":       split,
     "std":         _pytorch_or_numpy("std", partial(variance_or_std, np.std)),
     "sub":         add_multiple(np.subtract),
+    "squeeze":     lambda x, *axis, **options: squeeze(x, **options) if "dim" in options else np.squeeze(
+        x, *axis, **options),
     "t":           lambda x: x.T,
     "tile":        lambda x, *dims: np.tile(x, lengths(dims)),
     "to":          to,
     "topk":        topk,
     "tril":        lambda x, diagonal=0: np.tril(x, diagonal),
     "triu":        lambda x, diagonal=0: np.triu(x, diagonal),
+    "transpose":   _transpose,
     "type":        to,
     "type_as":     to,
     "unbind":      lambda x, dim=0: tuple(np.moveaxis(x, dim, 0)),

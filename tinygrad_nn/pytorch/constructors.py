@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.device import device
 from ..common.masked import unmasked
 from ..ops.pytorch import lengths
 from ..tensor import Tensor, raw
@@ -30,21 +31,6 @@ int32, int16, int8, uint8 = (np.dtype(name) for name in ("int32", "int16", "int8
 short = int16
 dtype, Size = np.dtype, tuple
 complex128, complex64 = np.dtype("complex128"), np.dtype("complex64")
-
-
-class device(str):
-    """The only device, ``"cpu"``; any other name raises ValueError."""
-
-    __slots__ = ()
-    type = "cpu"
-
-    def __new__(cls, name: Any = "cpu", index: Any = None) -> device:
-        """Return ``"cpu"``, or raise."""
-        if str(name).split(":")[0] != "cpu":
-            raise ValueError(
-                f"device {str(name)!r} is not available: arrays are NumPy's. Write 'cpu', or leave it out."
-            )
-        return super().__new__(cls, "cpu")
 
 
 def set_default_dtype(dtype: Any) -> None:

@@ -105,13 +105,6 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     return constant(np.cross(input, other, axis=dim))
 
 
-def squeeze(input: Any, dim: Any = None) -> Any:
-    """Remove axes of length 1, all or those that are named; longer ones stay."""
-    x = constant(input)
-    named = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
-    return np.squeeze(x, tuple(k for k in named if x.shape[k] == 1))
-
-
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Return entries of input or other; without them, the indices where the condition is true."""
     return nonzero(condition, as_tuple=True) if input is None else constant(np.where(condition, input, other))
@@ -244,7 +237,8 @@ FUNCTIONS: dict[str, Function] = {
     "reciprocal": lambda input: 1 / constant(input),
     "numel": np.size,
     **{name: _method_as_function(METHODS[name]) for name in _METHODS.split()},
-    "sort": sort, "argsort": argsort, "cross": cross, "squeeze": squeeze, "nonzero": nonzero, "where": where,
+    "sort": sort, "argsort": argsort, "cross": cross, "nonzero": nonzero, "where": where,
+    "squeeze": _method_as_function(words.squeeze),
     "div": div, "divide": div, "true_divide": div,
     "add": adapt_function(words.add_multiple(np.add)),
     **dict.fromkeys(["sub", "subtract"], adapt_function(words.add_multiple(np.subtract))),
