@@ -311,8 +311,8 @@ def _view(x: Any, *size: Any) -> Any:
 
 
 METHODS.update({
-    **{name: getattr(np, name) for name in ("count_nonzero", "diag", "isclose", "isfinite", "logical_and",
-                                            "logical_not", "logical_or", "logical_xor", "outer")},
+    **{name: getattr(np, name) for name in ("count_nonzero", "diag", "isfinite", "logical_and", "logical_not",
+                                            "logical_or", "logical_xor", "outer")},
     "abs":         np.absolute,
     "add":         add_multiple(np.add),
     "addcdiv":     lambda x, a, b, value=1: x + value * a / b,
