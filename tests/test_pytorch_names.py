@@ -316,7 +316,6 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.autograd.Variabel, "did you mean 'Variable'?"),
         (lambda: torch.func.hvp, "Write tinygrad_nn.hvp, with functions of arrays."),
         (lambda: torch.func.functional_call(nn.Linear(2, 1), {"w": X}, X), "has no 'w'. It has weight, bias."),
-        (lambda: torch.eye(2).transpose(0, 1), "Write t.T to swap them"),
         (lambda: torch.func.jacrew, "did you mean 'jacrev'?"),
         (lambda: torch.linalg.lstsq, "no attribute 'lstsq'. NumPy's functions take Tensors: np.linalg.l"),
         (lambda: torch.div(torch.ones(2), 2.0, rounding_mode="up"), "known are None, 'floor' and 'trunc'."),

@@ -291,19 +291,6 @@ def squeeze(x: Any, dim: Any = None) -> Any:
     return np.squeeze(x, tuple(k for k in named if x.shape[k] == 1))
 
 
-_transpose_of_numpy: Function = METHODS["transpose"]
-
-
-def _transpose(x: Any, *axes: Any) -> Any:
-    """Return ``np.transpose(x, axes)``; of a matrix, refuse the axes that change nothing and swap in PyTorch."""
-    if x.ndim == 2 and len(axes) == 2 and axes[0] % 2 == 0 and axes[1] % 2 == 1:
-        raise TypeError(
-            f"t.transpose{axes} of a matrix changes nothing in NumPy, and swaps the axes in PyTorch. Write t.T to swap "
-            "them, and leave it out otherwise."
-        )
-    return _transpose_of_numpy(x, *axes)
-
-
 def _view(x: Any, *size: Any) -> Any:
     if not all(isinstance(n, (int, np.integer)) for n in lengths(size)):
         raise TypeError(_VIEW)
@@ -414,7 +401,6 @@ METHODS.update({
     "topk":        topk,
     "tril":        lambda x, diagonal=0: np.tril(x, diagonal),
     "triu":        lambda x, diagonal=0: np.triu(x, diagonal),
-    "transpose":   _transpose,
     "type":        to,
     "type_as":     to,
     "unbind":      lambda x, dim=0: tuple(np.moveaxis(x, dim, 0)),
