@@ -402,6 +402,8 @@ LIKE: dict[str, tuple[Any, Any]] = {  # functions of PyTorch that NumPy lacks, a
         np.arange(4)[:, None] == K[0, :3], 4, x)),
     "scatter_add": (lambda x: torch.zeros(4, 3).scatter_add(0, torch.tensor(K[:, :3]), x), lambda x: np.array(
         [[x[0, 0], x[1, 1], x[1, 2]], [0, 0, x[0, 2]], [x[1, 0], x[0, 1], 0], [0, 0, 0]])),
+    "scatter_add of equal indices": (lambda x: torch.ones(1, 3).scatter_add(0, torch.zeros(4, 3).long(), x),
+                                     lambda x: 1 + x.sum(axis=0, keepdims=True)),
     "select": (lambda x: x.select(1, -1), lambda x: x[:, -1]),
     "solve_triangular": (lambda x: torch.linalg.solve_triangular(torch.tensor(SQUARE), x[:3], upper=True),
                          lambda x: np.linalg.solve(np.triu(SQUARE), x[:3])),
@@ -718,10 +720,12 @@ class Tied(nn.Module):
         self.first = nn.Linear(3, 3, rng=0)
         self.again = self.first
         self.scales = [nn.Parameter(np.ones(3)), nn.Parameter(2 * np.ones(3))]
+        self.more = ({"offset": nn.Parameter(np.zeros(3))},)
         self.register_buffer("shift", np.zeros(3))
 
     def forward(self, x: Any, power: int = 1) -> Any:
-        return (self.again(torch.tanh(self.first(x) * self.scales[0])) * self.scales[1] + self.shift) ** power
+        h = torch.tanh(self.first(x) * self.scales[0])
+        return (self.again(h) * self.scales[1] + self.shift + self.more[0]["offset"]) ** power
 
 
 def test_a_module_is_a_function_of_its_parameters():

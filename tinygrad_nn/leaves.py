@@ -119,13 +119,16 @@ def updated_in_place(t: Any, new: Any) -> Any:
 
     It may be if the new Tensor has no graph, and the same shape. A constant keeps its dtype only if that is the same.
     """
-    if thread.mode.traces or new.node is not None or new._batched is not None or not is_writable(t):
+    traces, node = thread.mode.traces, t.node
+    if new.node is not None or new._batched is not None or not is_writable(t) or t.data.shape != new.data.shape:
         return new
-    if t.data.shape != new.data.shape:
-        return new
-    if t.node is not None:
+    if node is not None:
+        if traces:
+            return new
         t.data = np.asarray(new.data, t.data.dtype)  # a new array, since an older graph may hold the old one
     elif t.data.dtype == new.data.dtype and t.data.flags.writeable:
+        if traces:
+            thread.mode.refuse_writing()  # type: ignore[attr-defined]
         t.data[...] = new.data
     else:
         return new
