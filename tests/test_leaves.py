@@ -16,6 +16,7 @@ import pytest
 
 from tinygrad_nn import GradientWarning, Tensor, nn, no_grad, optim, vmap
 from tinygrad_nn import compile as compile_function
+from tinygrad_nn.leaves import WRITTEN
 from tinygrad_nn.optim import SGD
 
 
@@ -398,6 +399,57 @@ def test_a_compiled_function_that_writes_into_a_constant_runs_without_compilatio
     with pytest.warns(RuntimeWarning, match="It runs without compilation"):
         found = [np.asarray(step(np.ones(3))) for _ in range(3)]
     np.testing.assert_array_equal(found, [[1, 0, 0], [2, 0, 0], [3, 0, 0]])
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "an entry": lambda c: operator.setitem(c, 0, 5.0), "a view": lambda c: operator.setitem(c[1:], 0, 5.0),
+    "a method": lambda c: c.mul_(2), "an operator": lambda c: operator.iadd(c, 1.0),
+}  # fmt: skip
+READ: dict[str, tuple[Callable[[Any, Any], Any], bool]] = {  # whether the gradient of x reads the values of c
+    "a product": (lambda x, c: x * c, True), "a quotient": (lambda x, c: x / (c + 0) / c, True),
+    "a product with a view": (lambda x, c: x[:2] * c[1:], True), "a matrix": (lambda x, c: x @ c, True),
+    "an index": (lambda x, c: x[c.astype(int).clip(0, 2)] * 1, False), "a sum": (lambda x, c: x + c, False),
+    "a difference": (lambda x, c: c - x, False), "a copy": (lambda x, c: x * c.clone(), False),
+    "what was made of it": (lambda x, c: x * (2 * c), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("read", READ)
+def test_a_graph_whose_constant_was_written_into_has_no_wrong_gradient(read: str, change: str) -> None:
+    use, is_read = READ[read]
+    c, x = Tensor([1.0, 2.0, 3.0], requires_grad=False), Tensor([0.5, 1.0, 2.0])
+    older, right = use(x, c).sum(), Tensor(x.data)
+    use(right, Tensor(c.data.copy(), requires_grad=False)).sum().backward()
+    CHANGES[change](c)
+    if is_read:
+        with pytest.raises(RuntimeError, match=r"was written into after that.* Call backward\(\) before"):
+            older.backward(retain_graph=True)
+    else:
+        older.backward()
+        np.testing.assert_array_equal(x.grad, right.grad)
+    fresh, same = Tensor(x.data), Tensor(x.data)
+    use(fresh, c).sum().backward()  # a graph that is made afterwards has the new values
+    use(same, Tensor(c.data.copy(), requires_grad=False)).sum().backward()
+    np.testing.assert_array_equal(fresh.grad, same.grad)
+
+
+def test_an_index_that_was_written_into_is_known() -> None:
+    rows, x = Tensor(np.array([0, 2])), Tensor([1.0, 2.0, 3.0])
+    y = (x[rows] ** 2).sum()
+    rows[1] = 1
+    with pytest.raises(RuntimeError, match="was written into after that"):
+        y.backward()
+
+
+def test_what_was_written_into_is_forgotten_with_its_memory() -> None:
+    before = len(WRITTEN)
+    c = Tensor(np.zeros(3), requires_grad=False)
+    c[1:][0] = 1.0
+    c += 1
+    assert len(WRITTEN) == before + 1
+    del c
+    assert len(WRITTEN) == before
 
 
 # ---- data that is assigned

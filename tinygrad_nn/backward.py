@@ -21,13 +21,18 @@ from .common.forks import renewed_after_fork
 from .common.masked import unmasked
 from .common.printable import printable
 from .degenerate import rules_at_ties
-from .leaves import add_gradient
+from .leaves import WRITTEN, add_gradient, root_array
 from .node import FREED, Node, switched, thread
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
 from .tensor import Tensor, holders, raw, wrap
 
 LONG = 1024  # Nodes this much older than the root are reused; small graphs are no burden on the garbage collector
 DOUBLE = np.dtype(float)  # the dtype of most gradients; one object, so `is` compares it
+READS_NO_VALUES = frozenset({"add", "subtract", "concatenate", "stack"})  # operations whose rules use shapes only
+OVERWRITTEN = (
+    "{name} has a constant Tensor as an argument, which was written into after that, so the values that its gradient "
+    "needs are lost. Call backward() before the Tensor changes, or write t = t.clone() before t[index] = value."
+)
 _by_age = attrgetter("index")
 for _part in vars(Primitive).values():
     if hasattr(_part, "lock"):  # before Python 3.12, a cached_property has a lock, which a forked child must renew
@@ -90,6 +95,8 @@ def walk(
         A dict Node -> gradient; Nodes that no gradient reached are missing.
     """
     oldest = min([node.index for node in wanted]) if wanted else 0
+    if WRITTEN:
+        _require_unwritten(root, oldest)
     pending: dict[Node, Any] = {root: conj(seed)}
     wanted_gradients: dict[Node, Any] = {}
     again = free and Ties.met and any(node.primitive and node.primitive.ties for node in ancestors((root,)))
@@ -187,6 +194,20 @@ def walk(
         if (dtype := g.dtype) is not DOUBLE and dtype.kind == "c":
             pending[leaf] = g.conj()
     return {**wanted_gradients, **pending} if wanted_gradients else pending
+
+
+def _require_unwritten(root: Node, oldest: int) -> None:
+    """Raise if a constant that a rule reads was written into after the operation that used it."""
+    last = max([index for _, index in [*WRITTEN.values()]], default=0)
+    for node in ancestors((root,), oldest):
+        if (primitive := node.primitive) is None or node.index > last or primitive.name in READS_NO_VALUES:
+            continue
+        parents: Any = node.parents
+        constants = [arg for arg, parent in zip(node.args, parents, strict=True) if parent is None]  # type: ignore[arg-type]
+        for array in [*constants, *(part for x in node.meta.values() for part in (x if type(x) is tuple else (x,)))]:
+            found = WRITTEN.get(id(root_array(array))) if type(array) is np.ndarray else None
+            if found is not None and found[1] > node.index:
+                raise RuntimeError(OVERWRITTEN.format(name=primitive.name))
 
 
 def _add_part(

@@ -14,7 +14,7 @@ from weakref import ref
 
 import numpy as np
 
-from .node import NO_WRITING, TRANSIENT, Node, thread
+from .node import NO_WRITING, TRANSIENT, Node, born, thread
 
 Array = np.ndarray[Any, Any]
 LOST = (
@@ -35,6 +35,7 @@ SHARED = (
     "this Tensor cannot be written into, since it shares its memory with a result that a graph needs, or with a "
     "read-only array. Write t = t.clone() first."
 )
+WRITTEN: dict[int, tuple[ref[Any], int]] = {}  # the ids of arrays that were written into, while they live, and when
 FILLS: dict[str, Callable[..., Any]] = {  # what fills a Tensor -> the values
     "fill_": lambda t, value: value,
     "zero_": lambda t: 0,
@@ -91,6 +92,22 @@ def write(t: Any, index: Any, value: Any) -> None:
         raise ValueError(SHARED)
     data[index] = value.data if hasattr(value, "node") else value
     t.data = data
+    if t.node is None:
+        _remember_written(data)
+
+
+def root_array(array: Array) -> Array:
+    """Return the array that owns the memory of a view."""
+    while type(array.base) is np.ndarray:
+        array = array.base
+    return array
+
+
+def _remember_written(array: Array) -> None:
+    """Note when the memory of an array changed: a graph that read it before has lost the values that it needs."""
+    root = root_array(array)
+    key = id(root)
+    WRITTEN[key] = ref(root, lambda _: WRITTEN.pop(key, None)), born()
 
 
 def in_place_method(t: Any, name: str, *tables: Mapping[str, Any]) -> Callable[..., Any] | None:
@@ -130,6 +147,7 @@ def updated_in_place(t: Any, new: Any) -> Any:
         if traces:
             thread.mode.refuse_writing()  # type: ignore[attr-defined]
         t.data[...] = new.data
+        _remember_written(t.data)
     else:
         return new
     return t
