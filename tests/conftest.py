@@ -242,6 +242,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(10_000)  # tests make many objects and few cycles
         gc.enable()
 
 

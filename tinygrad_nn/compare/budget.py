@@ -58,4 +58,4 @@ class Budget:
     @property
     def is_over(self) -> bool:
         """Whether no time is left."""
-        return self.remaining <= 0
+        return self.spent >= self._seconds * PATIENCE

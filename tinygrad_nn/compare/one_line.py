@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import tokenize
+from functools import lru_cache
 
 
+@lru_cache(maxsize=512)  # the statements of a search are quoted in each of its edits
 def on_one_line(text: str) -> str:
     r"""Return source text on one line, without comments and without backslashes at the ends of lines.
 

@@ -99,8 +99,9 @@ def results_at_overflow(node: Node, g: Array) -> Slots:
     In 1 / (1 + exp(-z)), exp overflows for a very negative z. The result is 0, and so is its derivative, but the rule
     of exp computes 0 times infinity, which is NaN.
     """
-    return [np.where(np.isnan(r) & (g == 0), 0, r) if r is not None and np.shape(r) == g.shape and np.isnan(r).any()
-            else r for r in rule_results(node, g)]  # fmt: skip
+    return [np.where(np.isnan(r) & (g == 0), 0, r)
+            if r is not None and np.shape(r) == g.shape and np.count_nonzero(np.isnan(r)) else r
+            for r in rule_results(node, g)]  # fmt: skip
 
 
 def overflow_place(graph: Traced) -> int | None:

@@ -234,8 +234,10 @@ class Line:
                 moved = [x + 0 * t for x in moved]
             return list(self.f(*moved))
 
+        @cache
         def phi(t: float) -> float:
-            return sum(inner_product(c, out) for c, out in zip(cotangents, at(t), strict=True))
+            outs = at(t) if t or not self.steady else self.outs
+            return sum(inner_product(c, out) for c, out in zip(cotangents, outs, strict=True))
 
         noise = self.noise(cotangents)
         with np.errstate(all="ignore"):

@@ -27,17 +27,18 @@ T = np.arange(-3.3, 3.3, STEP)
 NODES: Array = np.tanh(pi / 2 * np.sinh(T))
 WEIGHTS = STEP * pi / 2 * np.cosh(T) / np.cosh(pi / 2 * np.sinh(T)) ** 2
 DROP = 45.0  # integrals end where the integrand is below exp(-45) of its largest value
+FIRST = 1e-4  # distances at which the end of an integral is searched: this, and each time twice the one before
+DISTANCES = FIRST * 2.0 ** np.arange(40)
 BLOCK = 512  # entries that are computed at a time
 
 
 def _drop_point(f: Callable[[Array], Array], start: Array, sign: int) -> Array:
     """Return the point on one side of `start` at which a concave function is lower than at `start` by `DROP`."""
-    level, near, far = f(start) - DROP, np.zeros_like(start), np.full_like(start, 1e-4)
-    for _ in range(40):
-        above = f(start + sign * far) > level
-        if not above.any():
-            break
-        near, far = np.where(above, far, near), np.where(above, 2 * far, far)
+    level = f(start) - DROP
+    above = f(start[:, None] + sign * DISTANCES) > level[:, None]
+    steps = np.where(above.all(axis=1), len(DISTANCES), above.argmin(axis=1))
+    far = FIRST * 2.0**steps
+    near = np.where(steps, far / 2, 0)
     for _ in range(4):
         middle = (near + far) / 2
         above = f(start + sign * middle) > level

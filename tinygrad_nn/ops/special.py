@@ -198,8 +198,8 @@ def _polygamma_positive(x: Array, n: int) -> Array:
     total = np.zeros_like(x)
     for _ in range(10 + n):
         small = x < 10 + n
-        total = total + np.where(small, x ** -(n + 1.0), 0)
-        x = np.where(small, x + 1, x)
+        total = total + small * x ** -(n + 1.0)
+        x = x + small
     series = [b * factorial(2 * k + n - 1) / factorial(2 * k) for k, b in enumerate(_BERNOULLI, 1)][::-1]
     tail = _horner(1 / (x * x), series) * x ** -(n + 2.0)
     if n == 0:

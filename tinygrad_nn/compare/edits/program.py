@@ -35,7 +35,8 @@ class Program:
         self.edited: Source | None = None  # the only source whose tree may have an edit; None: any may have one
         self.edited_code = EditedCode()
         self.codes: dict[int, types.CodeType] = {}  # of unedited trees, by the identity of their source
-        self.names: dict[int, list[str]] = {}  # in unedited trees; an edit uses no others from outside
+        # what the unedited trees take from outside, by the identity of their source; an edit uses no other names
+        self.taken: dict[int, tuple[dict[str, Any], list[tuple[str, Any]]]] = {}
         self.returns = [_returns(stmt) for stmt in source.statements]
         self.writes = any(_writes(stmt) for stmt in (*source.statements, *(t.tree for t in source.helpers.values())))
         self.tails: dict[int, tuple[types.CodeType, list[str]]] = {}
@@ -75,10 +76,10 @@ class Program:
 
     def _copies(self, source: Source, memo: dict[int, Any]) -> dict[str, Any]:
         """Return the names that a source takes from outside, with copies of their values, and the names of NumPy."""
-        if id(source) not in self.names:
-            self.names[id(source)] = names_in(source.tree)
-        outside = referenced(self.names[id(source)], source.function)
-        return {**source.numpy, **{name: copy_value(value, memo) for name, value in outside}}
+        if id(source) not in self.taken:
+            self.taken[id(source)] = source.numpy, list(referenced(names_in(source.tree), source.function))
+        numpy, outside = self.taken[id(source)]
+        return {**numpy, **{name: copy_value(value, memo) for name, value in outside}}
 
     def function(self, extra: Mapping[str, Any] | None = None) -> Any:
         """Return the function compiled from the present tree, wrapped so that it is called like the user's own."""

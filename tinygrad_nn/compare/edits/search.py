@@ -192,11 +192,12 @@ class _Search:
                 break
             self.program.edited = source
             fixes = self._fixed_results(k, change, wrong)
-            is_worse = any(fixes <= g[3] and g[0] < cost - BESIDE for g in good_edits)
-            failed = self._failed_probes(change, fixes) if fixes and not is_worse else None
+            if not fixes or any(fixes <= g[3] and g[0] < cost - BESIDE for g in good_edits):
+                continue
+            failed = self._failed_probes(change, fixes)
             if failed:
                 self.program.forget()
-            if failed is not None and failed <= self.may_fail:
+            if failed <= self.may_fail:
                 cost += 0.5 * bool(failed)
                 good_edits.append((cost, source, change, fixes))
                 if fixes == wrong and first_cost is None:

@@ -34,11 +34,10 @@ class Inputs(NamedTuple):
 
     def with_leaves(self, new_leaves: Sequence[Any]) -> list[Any]:
         """Return the arguments with the floating-point arrays replaced by others."""
-        filled: list[Any] = [x.copy() if isinstance(x, np.ndarray) else x for x in self.leaves]
-        arguments = []
-        for i, x in zip(self.float_indices, new_leaves, strict=True):
-            filled[i] = x
-        start = 0
+        new = dict(zip(self.float_indices, new_leaves, strict=True))
+        filled = [new[i] if i in new else x.copy() if isinstance(x, np.ndarray) else x
+                  for i, x in enumerate(self.leaves)]  # fmt: skip
+        arguments, start = [], 0
         for value in self.values:
             parts, rebuild = flatten(value)
             arguments.append(rebuild(filled[start : start + len(parts)]))

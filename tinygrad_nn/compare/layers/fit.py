@@ -61,11 +61,11 @@ def misfit(
     relative = SINGLE if case.is_user_batch and case.dtype.itemsize < 8 else EXACT
     with np.errstate(all="ignore"):
         size = max(float(np.abs(user_array).max()), float(np.abs(expected).max()))
-        allowed: Any = relative * max(size, floor)
+        error, allowed = np.abs(user_array - expected), relative * max(size, floor)
         if rounding is not None and rounding.shape == user_array.shape:
-            allowed = allowed + SAFETY * float(np.finfo(case.dtype).eps) * rounding
-        error = np.abs(user_array - expected) / np.maximum(allowed, 1e-300)
-    worst = float(np.max(error))
+            allowed_each = allowed + SAFETY * float(np.finfo(case.dtype).eps) * rounding
+            error, allowed = error / np.maximum(allowed_each, 1e-300), 1.0
+        worst = float(error.max()) / max(allowed, 1e-300)
     return worst if not math.isnan(worst) else math.inf
 
 
