@@ -2,17 +2,21 @@
 
 import copy
 import gc
+import operator
 import pickle
 import re
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tinygrad_nn import GradientWarning, Tensor, nn, no_grad, optim
+from tinygrad_nn import GradientWarning, Tensor, nn, no_grad, optim, vmap
+from tinygrad_nn import compile as compile_function
+from tinygrad_nn.optim import SGD
 
 
 def parameters() -> list[Tensor]:
@@ -266,3 +270,150 @@ def test_a_parameter_made_a_constant_is_named_where_nothing_is_left_to_walk() ->
         w = w - 0.1
     with pytest.raises(RuntimeError, match=r"w = w - lr \* w\.grad makes it a constant"):
         (w * w).sum().backward()
+
+
+# ---- writing into constants, and into leaves where nothing is recorded
+
+WRITES: dict[str, Callable[[Any], Any]] = {  # each makes the same change in a Tensor and in an ndarray
+    "an entry": lambda a: operator.setitem(a, (0, 1), 5.0),
+    "a row of a view": lambda a: operator.setitem(a[1], 2, 7.0),
+    "a reshaped view": lambda a: operator.setitem(a.reshape(-1), slice(1, 3), 0.5),
+    "a mask": lambda a: operator.setitem(a, a > 1, -1.0),
+    "indices": lambda a: operator.setitem(a, ([0, 1], [2, 0]), [3.0, 4.0]),
+    "a slice and +=": lambda a: operator.setitem(a, slice(1), operator.iadd(a[:1], 2.0)),
+    **{name: partial(lambda f, a: f(a, 3.0), getattr(operator, name))
+       for name in ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow")},
+    "imatmul": lambda a: operator.imatmul(a, np.eye(3)[::-1]),
+}  # fmt: skip
+START = np.array([[0.5, 2.0, -1.0], [1.5, 0.25, 3.0]])
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_constant_is_written_into_as_an_array_is(name: str) -> None:
+    a, expected = START.copy(), START.copy()
+    t = Tensor(a, requires_grad=False)
+    other, part = t, t[1]
+    WRITES[name](t)
+    WRITES[name](expected)
+    np.testing.assert_array_equal(t.data, expected)
+    assert not np.array_equal(expected, START)
+    assert other is t
+    np.testing.assert_array_equal(part.data, expected[1])  # views see it, as those of NumPy and PyTorch do
+    np.testing.assert_array_equal(a, expected)
+
+
+METHODS_IN_PLACE: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "add_": (lambda t: t.add_(1.5), lambda a: a + 1.5),
+    "add_ with alpha": (lambda t: t.add_(t, alpha=-0.1), lambda a: a - 0.1 * a),
+    "sub_": (lambda t: t.sub_(t[0], alpha=2), lambda a: a - 2 * a[0]),
+    "mul_ and add_": (lambda t: t.mul_(0.9).add_(START, alpha=0.1), lambda a: 0.9 * a + 0.1 * a),
+    "addcmul_": (lambda t: t.addcmul_(t, t, value=0.5), lambda a: a + 0.5 * a * a),
+    "addcdiv_": (lambda t: t.addcdiv_(t, t + 4, value=-1), lambda a: a - a / (a + 4)),
+    "lerp_": (lambda t: t.lerp_(3 * t, 0.25), lambda a: 1.5 * a),
+    "clamp_": (lambda t: t.clamp_(min=0), lambda a: np.maximum(a, 0)),
+    "masked_fill_": (lambda t: t.masked_fill_(t > 1, 9.0), lambda a: np.where(a > 1, 9, a)),
+    "relu_": (lambda t: t.relu_(), lambda a: np.maximum(a, 0)),
+    "scatter_": (lambda t: t.scatter_(1, np.array([[2], [0]]), 7.0), lambda a: np.array([[0.5, 2, 7], [7, 0.25, 3]])),
+    "index_add_": (lambda t: t.index_add_(1, np.array([0, 0]), np.ones((2, 2))), lambda a: a + np.array([2, 0, 0])),
+    "fill_": (lambda t: t.fill_(3), lambda a: 0 * a + 3),
+    "zero_": (lambda t: t.zero_(), lambda a: 0 * a),
+    "copy_": (lambda t: t.copy_(Tensor(START[0])), lambda a: np.stack([a[0], a[0]])),
+}
+
+
+@pytest.mark.parametrize("leaf", [False, True], ids=["constant", "leaf"])
+@pytest.mark.parametrize("name", METHODS_IN_PLACE)
+def test_methods_of_pytorch_that_end_in_an_underscore(name: str, leaf: bool) -> None:
+    change, expected = METHODS_IN_PLACE[name]
+    a = START.copy()
+    t = Tensor(a, requires_grad=leaf)
+    older = t * 1
+    with no_grad():
+        assert change(t) is t
+    np.testing.assert_allclose(t.data, expected(START), rtol=1e-15)
+    assert (t.requires_grad, t.is_leaf) == (leaf, True)
+    np.testing.assert_array_equal(a, START if leaf else t.data)  # a graph may hold the array of a leaf
+    np.testing.assert_array_equal(older.data, START)
+
+
+def test_a_leaf_is_written_into_where_nothing_is_recorded() -> None:
+    w = Tensor(START)
+    loss = (w * w).sum()
+    with no_grad():
+        w[0] = 0.0
+        w[:, 1] += 1
+    np.testing.assert_array_equal(w.data, [[0, 1, 0], [1.5, 1.25, 3]])
+    loss.backward()
+    np.testing.assert_array_equal(w.grad, 2 * START)  # of the values that the loss had
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "a leaf": (lambda: operator.setitem(Tensor(START), 0, 1.0), "write t = t.at[index].set(value)"),
+    "a result": (lambda: operator.setitem(2 * Tensor(START), 0, 1.0), "write t = t.at[index].set(value)"),
+    "a result, unrecorded": (lambda: unrecorded(2 * Tensor(START)), "write t = t.at[index].set(value)"),
+    "a value with a graph": (lambda: operator.setitem(constant(), 0, Tensor(1.0)), "torch.stack(parts)"),
+    "memory of a graph": (lambda: operator.setitem((2 * Tensor(START)).detach(), 0, 1.0), "Write t = t.clone() first"),
+    "a method of a leaf": (lambda: Tensor(START).add_(1), "use what add(...) returns"),
+    "fill_ of a leaf": (lambda: Tensor(START).fill_(1), "nn.init.constant_(parameter"),
+    "another shape": (lambda: constant().unsqueeze_(0), "t has (2, 3). Write t = t.unsqueeze(...)"),
+    "another dtype": (lambda: Tensor([1, 2]).div_(2), "has dtype float64, and t has int64. Write t = t.div(...)"),
+    "in vmap": (lambda: vmap(lambda x: operator.setitem(constant(), 0, x))(START), "torch.stack(parts)"),
+}  # fmt: skip
+
+
+def constant() -> Any:
+    return Tensor(START.copy(), requires_grad=False)
+
+
+def unrecorded(t: Any) -> None:
+    with no_grad():
+        t[0] = 1.0
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_written_into_says_what_to_write(name: str) -> None:
+    call, says = REFUSED[name]
+    with pytest.raises((TypeError, ValueError, AttributeError), match=re.escape(says)):
+        call()
+
+
+def test_an_operator_makes_a_new_tensor_where_the_old_one_cannot_hold_the_result() -> None:
+    for t, x in [(constant(), Tensor(START)), (constant(), np.ones((4, 1, 1))), (Tensor([1, 2]), 0.5),
+                 ((2 * Tensor(START)).detach(), 1.0)]:  # fmt: skip
+        before, same = t.data.copy(), t
+        t += x
+        assert t is not same
+        np.testing.assert_array_equal(t.data, before + (x.data if isinstance(x, Tensor) else x))
+        np.testing.assert_array_equal(same.data, before)
+
+
+def test_a_compiled_function_that_writes_into_a_constant_runs_without_compilation() -> None:
+    total = Tensor(np.zeros(3), requires_grad=False)
+
+    @compile_function
+    def step(x: Any) -> Any:
+        total[0] = total[0] + 1
+        return x * total
+
+    with pytest.warns(RuntimeWarning, match="It runs without compilation"):
+        found = [np.asarray(step(np.ones(3))) for _ in range(3)]
+    np.testing.assert_array_equal(found, [[1, 0, 0], [2, 0, 0], [3, 0, 0]])
+
+
+# ---- data that is assigned
+
+
+@pytest.mark.parametrize("made", [
+    lambda: Tensor([3.0, 4.0], requires_grad=False), lambda: Tensor([3.0, 4.0]), lambda: Tensor([1.5, 2.0]) * 2,
+    lambda: [3.0, 4.0], lambda: np.array([3.0, 4.0]),
+], ids=["a constant", "a leaf", "a result", "a list", "an array"])  # fmt: skip
+def test_assigned_data_is_an_array_without_a_graph(made: Any) -> None:
+    w, other = Tensor([1.0, 2.0]), made()
+    w.data = other
+    assert type(w.data) is np.ndarray
+    (w * w).sum().backward()
+    np.testing.assert_array_equal(w.grad, [6.0, 8.0])
+    assert getattr(other, "node", None) is None or other.node.grad is None
+    SGD([w], lr=0.5, momentum=0.9).step()
+    np.testing.assert_array_equal(w.data, [0.0, 0.0])
+    assert w.node.out is w.data

@@ -11,7 +11,7 @@ import pytest
 from reference.make_nn_calls import answer, lines
 
 import tinygrad_nn.pytorch as torch
-from tinygrad_nn import Tensor, nn
+from tinygrad_nn import Tensor, assert_gradients, nn
 from tinygrad_nn.nn import functional as F
 
 RECORDED = json.loads((Path(__file__).parent / "reference" / "nn_calls.json").read_text(encoding="utf-8"))
@@ -88,10 +88,15 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: F.dropout(np.ones(2), rate=0.5), TypeError, "dropout has no option 'rate'. Did you mean 'p'? It take"),
         (lambda: F.interpolate(np.ones((1, 1, 2, 2)), (3, 2)), ValueError, "a whole number of times; for (2, 2)"),
         (lambda: F.interpolate(np.ones((1, 1, 2, 2))), ValueError, "either the size or the scale_factor"),
-        (lambda: F.interpolate(1, 2, mode="bilinear"), NotImplementedError, "mode='bilinear' is not supported; 'nea"),
-        (lambda: nn.Upsample(2, mode="bilinear"), NotImplementedError, "use 'nearest', followed by a Conv2d."),
-        (lambda: nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), NotImplementedError,
-         "pixels are repeated, not interpolated; leave it out, and write mode='nearest'."),
+        (lambda: F.interpolate(1, 2, mode="bicubic"), NotImplementedError, "mode='bicubic' is not supported; 'near"),
+        (lambda: F.interpolate(np.ones((1, 1, 2, 2)), 4, mode="linear"), ValueError, "Write mode='bilinear'."),
+        (lambda: nn.Upsample(2, mode="bicubic"), NotImplementedError, "use 'nearest', followed by a Conv2d."),
+        (lambda: nn.Upsample(scale_factor=2, align_corners=False), NotImplementedError,
+         "pixels are repeated, not interpolated; leave it out, or write mode='bilinear'."),
+        (lambda: F.unfold(np.ones((1, 1, 2, 2)), 3), ValueError, "a window of 3 pixels does not fit into 2"),
+        (lambda: F.fold(np.ones((1, 3, 4)), (3, 3), 2), ValueError, "it needs 1 x (a multiple of 4) x 4"),
+        (lambda: nn.utils.rnn.pad_sequence([]), ValueError, "it needs a list of at least one"),
+        (lambda: nn.utils.rnn.pack_padded_sequence, AttributeError, "mask what it filled"),
         (lambda: nn.PixelShuffle(2)(np.ones((1, 6, 2, 2))), ValueError, "needs a multiple of 4 channels; the input "),
         (lambda: nn.Parameter(Tensor(3)), TypeError, "For the shape (3,) write torch.empty(3)."),
         (lambda: Tensor([1.0]).fill_(2.0), AttributeError, "A constant is torch.full((2, 3), 0.5)."),
@@ -490,3 +495,97 @@ def test_cosines_of_arrays_of_two_shapes_are_of_the_shape_that_both_get(shapes: 
     expected = (wide[0] * wide[1]).sum(axis=dim) / norms
     np.testing.assert_allclose(F.cosine_similarity(a, b, dim=dim), expected, rtol=1e-13)  # a dozen roundings of 1e-16
     np.testing.assert_allclose(F.cosine_similarity(Tensor(a), b, dim=dim).data, expected, rtol=1e-13)
+
+
+IMAGES = np.random.default_rng(1).normal(size=(2, 3, 5, 4))
+# The numbers are those of the page of PyTorch about Upsample.
+HALVES = [[1, 1.25, 1.75, 2], [1.5, 1.75, 2.25, 2.5], [2.5, 2.75, 3.25, 3.5], [3, 3.25, 3.75, 4]]
+CORNERS = (np.arange(4)[:, None] * 2 + np.arange(4) + 3) / 3
+
+
+@pytest.mark.parametrize("make", [lambda x, **how: F.interpolate(x, scale_factor=2, **how),
+                                  lambda x, **how: F.interpolate(x, (4, 4), **how),
+                                  lambda x, **how: nn.Upsample(scale_factor=2, **how)(x)])  # fmt: skip
+def test_images_are_interpolated_as_in_pytorch(make: Any) -> None:
+    x = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    np.testing.assert_allclose(make(x, mode="bilinear", align_corners=False)[0, 0], HALVES, rtol=1e-15)
+    np.testing.assert_allclose(np.asarray(make(x, mode="bilinear"))[0, 0], HALVES, rtol=1e-15)
+    np.testing.assert_allclose(make(x, mode="bilinear", align_corners=True)[0, 0], CORNERS, rtol=1e-15)
+
+
+@pytest.mark.parametrize("size", [3, 9, (2, 7), (1, 1)])
+@pytest.mark.parametrize("corners", [False, True])
+def test_interpolated_pixels_by_definition(size: Any, corners: bool) -> None:
+    expected = IMAGES
+    for axis, m in zip((2, 3), (size, size) if isinstance(size, int) else size, strict=True):
+        n = expected.shape[axis]
+        at = np.arange(m) * (n - 1) / max(m - 1, 1) if corners else (np.arange(m) + 0.5) * n / m - 0.5
+        expected = np.apply_along_axis(lambda row: np.interp(at, np.arange(n), row), axis, expected)  # noqa: B023
+    found = F.interpolate(IMAGES, size, mode="bilinear", align_corners=corners)
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_a_factor_that_is_no_whole_number_is_the_distance_of_the_pixels() -> None:
+    x = np.array([[[0.0, 1.0, 2.0, 3.0, 4.0]]])
+    found = F.interpolate(x, scale_factor=1.5, mode="linear")  # 7 pixels, 1 / 1.5 apart, not 5 / 7
+    np.testing.assert_allclose(found[0, 0], np.clip((np.arange(7) + 0.5) / 1.5 - 0.5, 0, 4), rtol=1e-14)
+
+
+WINDOWS = [{"kernel_size": 2}, {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)},
+           {"kernel_size": 2, "dilation": (2, 1), "padding": 1, "stride": 2}]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", WINDOWS)
+def test_a_convolution_is_a_product_with_the_windows(how: Any) -> None:
+    kernel = how["kernel_size"] if isinstance(how["kernel_size"], tuple) else (how["kernel_size"],) * 2
+    w = np.random.default_rng(2).normal(size=(4, 3, *kernel))
+    columns = F.unfold(IMAGES, **how)
+    expected = F.conv2d(IMAGES, w, **{name: value for name, value in how.items() if name != "kernel_size"})
+    np.testing.assert_allclose((w.reshape(4, -1) @ columns).reshape(expected.shape), expected, rtol=1e-12, atol=1e-13)
+    y = np.random.default_rng(3).normal(size=columns.shape)
+    back = F.fold(y, IMAGES.shape[2:], **how)
+    np.testing.assert_allclose((back.data * IMAGES).sum(), (y * columns).sum(), rtol=1e-12)  # fold is its transpose
+
+
+ROWS = np.random.default_rng(4).normal(size=(3, 4))
+SMOOTH: dict[str, tuple[Any, np.ndarray]] = {
+    "interpolate": (lambda x: F.interpolate(x, (7, 3), mode="bilinear") ** 2, IMAGES),
+    "unfold": (lambda x: F.unfold(x, (3, 2), padding=1, stride=2) ** 2, IMAGES),
+    "fold": (lambda x: F.fold(x, (3, 3), 2) ** 2, np.random.default_rng(5).normal(size=(1, 8, 4))),
+    "pairwise_distance": (lambda x: F.pairwise_distance(x, 2 * x[:1], keepdim=True), ROWS),
+    "pairwise_distance, p=3": (lambda x: F.pairwise_distance(x, x[0] ** 2, p=3.0), ROWS),
+    "gumbel_softmax": (lambda x: F.gumbel_softmax(x, tau=0.7, rng=0), ROWS),
+    "pad_sequence": (lambda x: nn.utils.rnn.pad_sequence([x[0], x[1, :2], x[2, 1:]], padding_value=0.5) ** 2, ROWS),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_functions_of_images_and_sequences_have_two_orders_of_derivatives(name: str) -> None:
+    assert_gradients(*SMOOTH[name], order=2)
+
+
+def test_distances_of_pairs() -> None:
+    expected = np.sqrt(((ROWS - ROWS[0] + 1e-6) ** 2).sum(axis=1))
+    np.testing.assert_allclose(F.pairwise_distance(ROWS, ROWS[0]), expected, rtol=1e-14)
+
+
+def test_classes_are_sampled_with_their_probabilities_and_the_gradient_of_the_soft_ones() -> None:
+    logits = np.log([0.2, 0.5, 0.3])
+    hard = F.gumbel_softmax(np.tile(logits, (40_000, 1)), hard=True, rng=1)
+    assert set(np.unique(hard)) == {0.0, 1.0}
+    np.testing.assert_allclose(hard.mean(axis=0), [0.2, 0.5, 0.3], atol=0.01)  # four standard deviations
+    gradients = []
+    for option in (True, False):
+        x = Tensor(ROWS.T)
+        (F.gumbel_softmax(x, 0.5, hard=option, dim=0, rng=2) * ROWS.T).sum().backward()
+        gradients.append(x.grad)
+    np.testing.assert_allclose(*gradients, rtol=1e-14)
+
+
+def test_sequences_are_filled_up_at_their_ends() -> None:
+    parts = [torch.ones(2, 3), 2 * torch.ones(4, 3), 3 * torch.ones(1, 3)]
+    found = nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=-1.0)
+    assert found.shape == (3, 4, 3)
+    np.testing.assert_array_equal(found.data[:, :, 0], [[1, 1, -1, -1], [2, 2, 2, 2], [3, -1, -1, -1]])
+    last = nn.utils.rnn.pad_sequence(parts).data[:, :, 2]
+    np.testing.assert_array_equal(last, [[1, 2, 3], [1, 2, 0], [0, 2, 0], [0, 2, 0]])

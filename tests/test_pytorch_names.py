@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn.pytorch as torch
+from tinygrad_nn import assert_gradients, nn
 from tinygrad_nn.pytorch import distributions
 from tinygrad_nn.pytorch.autograd import Function, grad, gradcheck, gradgradcheck
 from tinygrad_nn.pytorch.data import DataLoader, Dataset, TensorDataset, random_split
@@ -313,7 +314,8 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.utils.data.ConcatDataset, "Write a Dataset whose __getitem__ looks into one dataset after"),
         (lambda: torch.utils.data.WeightedRandomSampler, "and write Subset(dataset, numbers)."),
         (lambda: torch.autograd.Variabel, "did you mean 'Variable'?"),
-        (lambda: torch.autograd.functional.vjp, "Write tinygrad_nn.vjp, with functions of arrays."),
+        (lambda: torch.func.hvp, "Write tinygrad_nn.hvp, with functions of arrays."),
+        (lambda: torch.func.functional_call(nn.Linear(2, 1), {"w": X}, X), "has no 'w'. It has weight, bias."),
         (lambda: torch.func.jacrew, "did you mean 'jacrev'?"),
         (lambda: torch.linalg.lstsq, "no attribute 'lstsq'. NumPy's functions take Tensors: np.linalg.l"),
         (lambda: torch.div(torch.ones(2), 2.0, rounding_mode="up"), "known are None, 'floor' and 'trunc'."),
@@ -342,7 +344,11 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.mps.empty_cache(), "there is no device to choose"),
         (lambda: torch.is_complex(torch.ones(2)), "Write t.dtype.kind == 'c'."),
         (lambda: torch.ones(2).max(axis=0).indices, "or torch.max(t, 1) and torch.sort(t)."),
-        (lambda: torch.ones(2).scatter_(0, torch.tensor([0]), 1.0), "Write t.at[index].set(values)"),
+        (lambda: torch.ones(2, requires_grad=True).scatter_(0, [0], 1.0), "Write t.at[index].set(values)"),
+        (lambda: torch.Tensor(5, 1), "Zeros of a shape are np.zeros((2, 3))."),
+        (lambda: torch.ones(2).scatter(0, torch.tensor([0]), 1.0, reduce="multiply"), "known are None and 'add'"),
+        (lambda: torch.linalg.solve_triangular(torch.eye(2), torch.eye(2), upper=True, unitriangular=True),
+         "write ones on the diagonal"),
         (lambda: torch.ones(2).median(), "NumPy's functions take Tensors: np.median."),
         (lambda: torch.save({"model": object()}, "state.pt"), "state_dict"),
         (lambda: torch.save({}, io.BytesIO()), "is no path. Write torch.save(state, 'state.pt')."),
@@ -352,6 +358,122 @@ def test_a_random_split_parts_the_samples():
 def test_missing_names_raise_with_the_replacement(make: Any, says: str):
     with pytest.raises((ValueError, TypeError, AttributeError, NotImplementedError), match=re.escape(says)):
         make()
+
+
+SQUARE = np.array([[2.0, 0.3, -0.5], [0.1, 1.5, 0.4], [-0.2, 0.6, 1.1]])
+K = np.array([[0, 2, 1, 1], [2, 0, 0, 1]])
+LIKE: dict[str, tuple[Any, Any]] = {  # functions of PyTorch that NumPy lacks, and what they are
+    "addcdiv": (lambda x: torch.addcdiv(x, x, x + 5, value=-2), lambda x: x - 2 * x / (x + 5)),
+    "addcmul": (lambda x: x.addcmul(x, 2 * x, value=0.5), lambda x: x + x * x),
+    "addmm": (lambda x: torch.addmm(x, x, SQUARE, beta=0.5, alpha=2), lambda x: 0.5 * x + 2 * x @ SQUARE),
+    "baddbmm": (lambda x: torch.baddbmm(x, x[None], SQUARE[None]), lambda x: (x + x @ SQUARE)[None]),
+    "add, sub": (lambda x: x.add(x, alpha=3).sub(1, alpha=2), lambda x: 4 * x - 2),
+    "amax, amin": (lambda x: x.amax(dim=1, keepdim=True) * x.amin(0), lambda x: x.max(1, keepdims=True) * x.min(0)),
+    "block_diag": (lambda x: torch.block_diag(x, x[0, :2]), lambda x: np.block(
+        [[x, np.zeros((4, 2))], [np.zeros((1, 3)), x[:1, :2]]])),
+    "cartesian_prod": (lambda x: torch.cartesian_prod(x[0], x[1]), lambda x: np.array(
+        [[a, b] for a in x[0] for b in x[1]])),
+    "cdist": (lambda x: torch.cdist(x, 2 * x[:2], p=3.0), lambda x: np.array(
+        [[(np.abs(a - 2 * b) ** 3).sum() ** (1 / 3) for b in x[:2]] for a in x])),
+    "cholesky_solve": (lambda x: torch.cholesky_solve(x[:3], torch.tensor(np.tril(SQUARE))),
+                       lambda x: np.linalg.solve(np.tril(SQUARE) @ np.tril(SQUARE).T, x[:3])),
+    "cholesky_solve, upper": (lambda x: torch.cholesky_solve(x[:3], np.triu(SQUARE), upper=True),
+                              lambda x: np.linalg.solve(np.triu(SQUARE).T @ np.triu(SQUARE), x[:3])),
+    "clamp_max, clamp_min": (lambda x: x.clamp_min(-0.5).clamp_max(0.8), lambda x: np.clip(x, -0.5, 0.8)),
+    "complex": (lambda x: torch.complex(x, 2 * x).abs(), lambda x: np.sqrt(5) * np.abs(x)),
+    "diag_embed": (lambda x: torch.diag_embed(x), lambda x: np.stack([np.diag(row) for row in x])),
+    "diagonal": (lambda x: x[None].diagonal(dim1=1, dim2=2), lambda x: np.diagonal(x)[None]),
+    "dist": (lambda x: torch.dist(x[0], x[1], p=1), lambda x: np.abs(x[0] - x[1]).sum()),
+    "flip": (lambda x: x.flip(0, 1), lambda x: x[::-1, ::-1]),
+    "frac": (lambda x: torch.frac(3 * x), lambda x: 3 * x - np.trunc(3 * x)),
+    "index_add": (lambda x: x.index_add(0, torch.tensor([2, 0, 2]), x[:3], alpha=2), lambda x: x + 2 * np.stack(
+        [x[1], 0 * x[1], x[0] + x[2], 0 * x[1]])),
+    "index_copy": (lambda x: torch.index_copy(x, 1, torch.tensor([2]), x[:, :1]), lambda x: x[:, [0, 1, 0]]),
+    "index_fill": (lambda x: x.index_fill(-1, torch.tensor([0, 2]), 7.0), lambda x: np.where([1, 0, 1], 7, x)),
+    "inverse": (lambda x: torch.inverse(x[:3] + SQUARE), lambda x: np.linalg.inv(x[:3] + SQUARE)),
+    "lerp": (lambda x: torch.lerp(x, x**2, 0.25), lambda x: 0.75 * x + 0.25 * x**2),
+    "logdet": (lambda x: torch.logdet(SQUARE + 0.1 * x[:3]), lambda x: np.log(np.linalg.det(SQUARE + 0.1 * x[:3]))),
+    "movedim": (lambda x: x[None].movedim(0, -1), lambda x: x[:, :, None]),
+    "narrow": (lambda x: torch.narrow(x, -1, 1, 2), lambda x: x[:, 1:3]),
+    "polar": (lambda x: torch.polar(x, 2 * x).real, lambda x: x * np.cos(2 * x)),
+    "scatter": (lambda x: x.scatter(1, torch.tensor(K.T[:, :1]), x[:, 1:] * 2), lambda x: np.where(
+        np.arange(3) == K.T[:, :1], 2 * x[:, 1:2], x)),
+    "scatter of a number": (lambda x: x.scatter(0, K[:1, :3], value=4.0), lambda x: np.where(
+        np.arange(4)[:, None] == K[0, :3], 4, x)),
+    "scatter_add": (lambda x: torch.zeros(4, 3).scatter_add(0, torch.tensor(K[:, :3]), x), lambda x: np.array(
+        [[x[0, 0], x[1, 1], x[1, 2]], [0, 0, x[0, 2]], [x[1, 0], x[0, 1], 0], [0, 0, 0]])),
+    "scatter_add of equal indices": (lambda x: torch.ones(1, 3).scatter_add(0, torch.zeros(4, 3).long(), x),
+                                     lambda x: 1 + x.sum(axis=0, keepdims=True)),
+    "select": (lambda x: x.select(1, -1), lambda x: x[:, -1]),
+    "solve_triangular": (lambda x: torch.linalg.solve_triangular(torch.tensor(SQUARE), x[:3], upper=True),
+                         lambda x: np.linalg.solve(np.triu(SQUARE), x[:3])),
+    "solve_triangular from the right": (lambda x: torch.linalg.solve_triangular(SQUARE, x, upper=False, left=False),
+                                        lambda x: x @ np.linalg.inv(np.tril(SQUARE))),
+    "tile": (lambda x: x.tile(2, 1), lambda x: np.tile(x, (2, 1))),
+    "trapz": (lambda x: torch.trapz(x, dx=0.5, dim=1), lambda x: np.trapezoid(x, dx=0.5, axis=1)),
+    "tril_indices": (lambda x: x[tuple(torch.tril_indices(3, 3, -1))], lambda x: np.array([x[1, 0], x[2, 0], x[2, 1]])),
+    "triu_indices": (lambda x: x[tuple(torch.triu_indices(2, 3, 1))], lambda x: np.array([x[0, 1], x[0, 2], x[1, 2]])),
+    "unbind": (lambda x: torch.unbind(x, 1)[2], lambda x: x[:, 2]),
+    "unflatten": (lambda x: x.unflatten(0, (2, 2)), lambda x: x.reshape(2, 2, 3)),
+    "unfold": (lambda x: x.unfold(0, 3, 1), lambda x: np.stack([x[:3].T, x[1:].T])),
+    "unfold by steps": (lambda x: x.unfold(-1, 1, 2), lambda x: np.stack([x[:, :1], x[:, 2:]], 1)),
+}  # fmt: skip
+POINT = np.random.default_rng(5).normal(size=(4, 3))
+
+
+@pytest.mark.parametrize("name", LIKE)
+def test_functions_that_numpy_lacks_have_two_orders_of_derivatives(name: str):
+    call, formula = LIKE[name]
+    np.testing.assert_allclose(call(torch.tensor(POINT)).numpy(), formula(POINT), rtol=1e-12, atol=1e-15)
+    assert_gradients(call, POINT, order=2)
+
+
+ANSWERS: dict[str, tuple[Any, Any]] = {  # calls without a derivative
+    "bincount": (lambda: torch.bincount(torch.tensor([0, 2, 2])), [1, 0, 2]),
+    "bucketize": (lambda: torch.bucketize(torch.tensor([1.0, 1.5]), torch.tensor([0.0, 1.0])), [1, 2]),
+    "searchsorted": (lambda: torch.searchsorted(torch.tensor([0.0, 1.0]), torch.tensor([1.0]), right=True), [2]),
+    "topk": (lambda: torch.tensor([[1.0, 3.0, 2.0]]).topk(2).indices.squeeze(0).detach(), [1, 2]),
+    "max": (lambda: torch.tensor([[1.0, 3.0]]).max(dim=1).indices.eq(torch.tensor([1])), [True]),
+    "one_hot": (lambda: nn.functional.one_hot(torch.tensor([1]), 2).double() / 2, [[0.0, 0.5]]),
+    "argsort": (lambda: torch.tensor([[1.0, 3.0, 2.0]]).argsort(descending=True).squeeze(dim=0), [1, 2, 0]),
+    "squeeze": (lambda: torch.ones(1, 2, 1).squeeze(dim=1).squeeze(dim=(0, 1)).shape, (2, 1)),
+    "byte": (lambda: torch.tensor([1.5]).pin_memory().byte(), [1]),
+    "is_contiguous": (lambda: [torch.ones(2, 3).is_contiguous(), torch.ones(2, 3).t().is_contiguous()], [True, False]),
+    "device": (lambda: torch.ones(2, device=torch.ones(1).device).device.type, "cpu"),
+    "equal": (lambda: torch.ones(2).equal(torch.ones(2)), True),
+    "allclose": (lambda: torch.ones(2).allclose(torch.ones(2) + 1e-9), True),
+    "logical_not": (lambda: torch.tensor([True, False]).logical_not(), [False, True]),
+    "empty_like": (lambda: torch.empty_like(torch.ones(2)).fill_(3), [3.0, 3.0]),
+    "clone": (lambda: torch.clone(torch.ones(2)).zero_(), [0.0, 0.0]),
+    "broadcast_tensors": (lambda: torch.broadcast_tensors(torch.ones(2, 1), torch.ones(3))[0].shape, (2, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_without_a_derivative(name: str):
+    call, expected = ANSWERS[name]
+    np.testing.assert_array_equal(np.asarray(call()), expected)
+
+
+@pytest.mark.parametrize("copied", [
+    lambda x: x.T.contiguous(), lambda x: x.flip(0), lambda x: torch.flip(x, [1]), lambda x: x.clone(), torch.clone,
+])  # fmt: skip
+def test_what_pytorch_copies_can_be_written_into(copied: Any):
+    x = torch.tensor(POINT)
+    copied(x).zero_()
+    np.testing.assert_array_equal(x.data, POINT)
+
+
+@pytest.mark.parametrize("view", [
+    lambda x: x.narrow(0, 1, 2), lambda x: x.select(1, 0), lambda x: x.unflatten(0, (2, 2))[1],
+    lambda x: x.unbind(1)[2], lambda x: x.view(-1)[3:5], lambda x: x.t()[1], lambda x: x.chunk(2)[1],
+    lambda x: x.contiguous()[0],
+])  # fmt: skip
+def test_writing_into_a_view_changes_the_whole(view: Any):
+    x, places = torch.tensor(POINT), torch.arange(12).reshape(4, 3)
+    expected = np.where(np.isin(places.data, view(places).data), 7.0, POINT)
+    view(x).fill_(7.0)
+    np.testing.assert_array_equal(x.data, expected)
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path):
@@ -548,7 +670,8 @@ def test_a_function_has_the_options_of_pytorch(call: Any, expected: Any):
         "from tinygrad_nn.pytorch.autograd.functional import hessian, jacobian",
         "from tinygrad_nn.pytorch.distributions import Categorical, Normal",
         "from tinygrad_nn.pytorch.fft import rfft",
-        "from tinygrad_nn.pytorch.func import grad, vmap",
+        "from tinygrad_nn.pytorch.func import functional_call, grad, vmap",
+        "from tinygrad_nn.pytorch.nn.utils.rnn import pad_sequence",
         "from tinygrad_nn.pytorch.linalg import solve",
         "from tinygrad_nn.pytorch.utils.data import DataLoader",
         "import tinygrad_nn.pytorch.nn.functional as F; from tinygrad_nn.nn import functional; assert F is functional",
@@ -559,6 +682,74 @@ def test_a_function_has_the_options_of_pytorch(call: Any, expected: Any):
 )
 def test_namespaces_can_be_imported_from(line: str):
     exec(line, {})
+
+
+V = np.array([0.5, -1.0, 2.0])
+
+
+def test_products_with_derivatives():
+    f, x = (lambda t: (t**3).sum() * t[0]), POINT[0]
+    h = np.asarray(torch.autograd.functional.hessian(f, torch.tensor(x)))
+    g = np.asarray(torch.autograd.functional.jacobian(f, torch.tensor(x)))
+    for name, product in [("hvp", h @ V), ("vhp", V @ h), ("jvp", g @ V)]:
+        value, found = getattr(torch.autograd.functional, name)(f, torch.tensor(x), torch.tensor(V))
+        np.testing.assert_allclose(value.numpy(), (x**3).sum() * x[0], rtol=1e-14)
+        np.testing.assert_allclose(found.numpy(), product, rtol=1e-12)
+    np.testing.assert_allclose(torch.autograd.functional.vjp(f, torch.tensor(x))[1].numpy(), g, rtol=1e-14)
+    np.testing.assert_allclose(torch.autograd.functional.hvp(f, torch.tensor(x))[1].numpy(), h.sum(axis=1), rtol=1e-12)
+    _, (da, db) = torch.autograd.functional.vjp(lambda a, b: a * b, (torch.tensor(x), torch.tensor(V)), torch.tensor(x))
+    np.testing.assert_allclose([da.numpy(), db.numpy()], [x * V, x * x], rtol=1e-14)
+    _, (ha, hb) = torch.autograd.functional.hvp(lambda a, b: (a * a * b).sum(), (x, V), (V, x))
+    np.testing.assert_allclose([ha.numpy(), hb.numpy()], [2 * V * V + 2 * x * x, 2 * x * V], rtol=1e-14)
+    value, pull = torch.func.vjp(torch.sin, torch.tensor(x))
+    np.testing.assert_allclose(pull(torch.tensor(V))[0].numpy(), np.cos(x) * V, rtol=1e-14)
+    np.testing.assert_allclose(torch.func.jvp(torch.sin, (x,), (V,))[1].numpy(), np.cos(x) * V, rtol=1e-14)
+    found = torch.func.grad_and_value(f)(torch.tensor(x))
+    np.testing.assert_allclose(found[0].numpy(), g, rtol=1e-14)
+    assert found[1].item() == value_of(f, x)
+
+
+def value_of(f: Any, x: Any) -> float:
+    return f(torch.tensor(x)).item()
+
+
+class Tied(nn.Module):
+    """Weights in a list, in a submodule, and twice; and a buffer."""
+
+    def __init__(self) -> None:
+        self.first = nn.Linear(3, 3, rng=0)
+        self.again = self.first
+        self.scales = [nn.Parameter(np.ones(3)), nn.Parameter(2 * np.ones(3))]
+        self.more = ({"offset": nn.Parameter(np.zeros(3))},)
+        self.register_buffer("shift", np.zeros(3))
+
+    def forward(self, x: Any, power: int = 1) -> Any:
+        h = torch.tanh(self.first(x) * self.scales[0])
+        return (self.again(h) * self.scales[1] + self.shift + self.more[0]["offset"]) ** power
+
+
+def test_a_module_is_a_function_of_its_parameters():
+    model, x = Tied(), torch.tensor(POINT)
+    before = dict(vars(model))
+    new = {name: 1.5 * value + 0.1 for name, value in model.state_dict().items()}
+    twin = Tied()
+    twin.load_state_dict(new)
+    found = torch.func.functional_call(model, new, (x,), {"power": 2})
+    np.testing.assert_allclose(np.asarray(found), twin(x, power=2).data, rtol=1e-14)
+    names = [name for name, _ in model.named_parameters()]
+    loss = lambda part: torch.func.functional_call(model, ({**new, **part}, {}), x).pow(2).sum()
+    gradients = torch.func.grad(loss)({name: torch.tensor(new[name]) for name in names})
+    twin(x).pow(2).sum().backward()
+    for name, p in twin.named_parameters():
+        np.testing.assert_allclose(gradients[name].numpy(), p.grad, rtol=1e-12)
+    line = nn.Linear(3, 1, rng=0)
+    each = torch.func.grad(lambda weights, x: torch.func.functional_call(line, weights, x).sum())
+    several = torch.vmap(each, in_dims=(None, 0))({"weight": torch.ones(1, 3)}, x)["weight"]
+    np.testing.assert_allclose(several.numpy()[:, 0], POINT, rtol=1e-14)
+    with pytest.raises(ValueError, match="takes 3 columns"):
+        torch.func.functional_call(model, new, torch.ones(2, 2))
+    assert all(vars(model)[name] is value for name, value in before.items())
+    assert [t.data[0] for t in model.scales] == [1.0, 2.0]
 
 
 def test_an_import_line_of_an_unknown_name_says_from_where():

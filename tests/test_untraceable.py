@@ -79,6 +79,17 @@ def given_a_gradient(t: Any) -> Any:
     return t * 2
 
 
+def written(x: Any) -> Any:
+    (mask := tg.Tensor(np.ones(2), requires_grad=False))[0] = 0.0
+    return x * mask
+
+
+def written_by_an_operator(x: Any) -> Any:
+    mask = other = tg.Tensor(np.ones(2), requires_grad=False)
+    mask += 1
+    return x * other
+
+
 def printed(x: Any, n: float) -> Any:
     return x * n if f"{n:.1f}" else x
 
@@ -92,6 +103,8 @@ FACTOR = tg.Tensor([1.0, 2.0])
         (shuffled, (seeded,), "rng.shuffle writes into an array; use rng.permutation."),
         (lambda x, rng: x * rng.spawn(1)[0].random(), (seeded,), "rng.spawn inside a compiled call."),
         (lambda x, rng: x * len(rng.bytes(3)), (seeded,), "rng.bytes gives no array."),
+        (written, (), "t[index] = x, or t += x, writes into a Tensor."),
+        (written_by_an_operator, (), "t[index] = x, or t += x, writes into a Tensor."),
         (lambda x: x * FACTOR, (), "it uses a Tensor that requires gradients and is not among the arguments"),
         (lambda x: tg.grad(lambda v: (v * FACTOR).sum())(x), (), "it uses a Tensor that requires gradients and is not"),
         (lambda x: x * 2 if x.flags.c_contiguous else x, (), "the order of its entries in memory decides what is"),

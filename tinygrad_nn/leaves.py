@@ -1,4 +1,4 @@
-"""Leaf Tensors in a training loop: in-place updates, sums of gradients, and warnings about frequent mistakes.
+"""Leaf Tensors in a training loop: writing in place, sums of gradients, and warnings about frequent mistakes.
 
 The mistakes are two: reading ``grad`` of a Tensor that is no leaf, where it is always None, and never clearing a
 gradient, which then grows from step to step. Notes on a leaf's Node remember what is needed to detect the second.
@@ -7,13 +7,14 @@ gradient, which then grows from step to step. Notes on a leaf's Node remember wh
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from weakref import ref
 
 import numpy as np
 
-from .node import TRANSIENT, Node, thread
+from .node import NO_WRITING, TRANSIENT, Node, thread
 
 Array = np.ndarray[Any, Any]
 LOST = (
@@ -26,6 +27,19 @@ PILED = (
     "{call}: {name} was updated with its gradient, and the next backward added to that same gradient, so it grows from "
     "step to step. Clear it before each backward: {edit}"
 )
+LIVE_VALUE = (
+    "the value has a graph, which the array of a constant cannot hold. Write t = t.at[index].set(value), or collect "
+    "the parts in a list and join them: torch.stack(parts), np.stack(parts). Without gradients, write value.detach()."
+)
+SHARED = (
+    "this Tensor cannot be written into, since it shares its memory with a result that a graph needs, or with a "
+    "read-only array. Write t = t.clone() first."
+)
+FILLS: dict[str, Callable[..., Any]] = {  # what fills a Tensor -> the values
+    "fill_": lambda t, value: value,
+    "zero_": lambda t: 0,
+    "copy_": lambda t, src, non_blocking=False: src,
+}
 FIRST, OFTEN = 20, 50  # the optimizer steps that are watched: the first 20, then 2 of every 50
 
 
@@ -49,12 +63,75 @@ def warn_user(text: str) -> None:
     warnings.warn(text, GradientWarning, stacklevel=_stacklevel())
 
 
+def is_writable(t: Any) -> bool:
+    """Tell whether a Tensor may be written into: a constant, or under no_grad a leaf; not one sample of a vmap."""
+    return t._batched is None and (t.node is None or not (thread.mode.grad or t.node.inner))
+
+
+def assign_data(t: Any, value: Any) -> None:
+    """Give a Tensor another array, and its Node too if it is a leaf; of a Tensor take the array."""
+    t._array = array = value if type(value) is np.ndarray else np.asarray(getattr(value, "_array", value))
+    if t.node is not None and not t.node.inner:
+        t.node.out = array
+
+
+def write(t: Any, index: Any, value: Any) -> None:
+    """Write into a Tensor, ``t[index] = value``: into the array of a constant, or into a copy of a leaf's array.
+
+    The array of a leaf is replaced, since an older graph may hold it; views of a constant change with it, as in NumPy.
+    """
+    if not is_writable(t):
+        raise TypeError(NO_WRITING)
+    if thread.mode.traces:
+        thread.mode.refuse_writing()  # type: ignore[attr-defined]
+    if (thread.mode.grad and getattr(value, "node", None) is not None) or getattr(value, "_batched", None) is not None:
+        raise TypeError(LIVE_VALUE)
+    data = t.data if t.node is None else t.data.copy()
+    if not data.flags.writeable:
+        raise ValueError(SHARED)
+    data[index] = value.data if hasattr(value, "node") else value
+    t.data = data
+
+
+def in_place_method(t: Any, name: str, *tables: Mapping[str, Any]) -> Callable[..., Any] | None:
+    """Return PyTorch's ``t.add_``, which writes what ``t.add`` returns into t; ``None`` if t is not writable."""
+    if name[0] == "_" or name[-1] != "_" or not is_writable(t):
+        return None
+    found = [FILLS[name]] if name in FILLS else [table[name[:-1]] for table in tables if name[:-1] in table]
+    return partial(_write_result, name, found[0]) if found else None
+
+
+def _write_result(name: str, function: Callable[..., Any], t: Any, *args: Any, **options: Any) -> Any:
+    new = function(t, *args, **options)
+    data = new.data if hasattr(new, "node") else np.asarray(new)
+    if data.shape != t.data.shape and name not in FILLS:
+        raise ValueError(f"t.{name}: the result has shape {data.shape}, and t has {t.data.shape}. "
+                         f"Write t = t.{name[:-1]}(...).")  # fmt: skip
+    if not np.can_cast(data.dtype, t.data.dtype, "same_kind") and name not in FILLS:
+        raise TypeError(f"t.{name}: the result has dtype {data.dtype}, and t has {t.data.dtype}. "
+                        f"Write t = t.{name[:-1]}(...), or make t of floats.")  # fmt: skip
+    write(t, ..., new)
+    return t
+
+
 def updated_in_place(t: Any, new: Any) -> Any:
-    """Return the result of ``t -= step``: under no_grad the leaf itself with new data, otherwise the new Tensor."""
-    mode, node = thread.mode, t.node
-    if mode.grad or mode.traces or node is None or node.inner or t.data.shape != new.data.shape:
+    """Return the result of ``t -= step``: t itself with the new values if it may be written into, else the new Tensor.
+
+    It may be if the new Tensor has no graph, and the same shape. A constant keeps its dtype only if that is the same.
+    """
+    traces, node = thread.mode.traces, t.node
+    if new.node is not None or new._batched is not None or not is_writable(t) or t.data.shape != new.data.shape:
         return new
-    t.data = node.out = np.asarray(new.data, t.data.dtype)  # a new array, since an older graph may hold the old one
+    if node is not None:
+        if traces:
+            return new
+        t.data = np.asarray(new.data, t.data.dtype)  # a new array, since an older graph may hold the old one
+    elif t.data.dtype == new.data.dtype and t.data.flags.writeable:
+        if traces:
+            thread.mode.refuse_writing()  # type: ignore[attr-defined]
+        t.data[...] = new.data
+    else:
+        return new
     return t
 
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from .common.arguments import check_flag
 from .common.bool_array import BoolArray, as_bools
+from .common.device import device
 from .common.entry_count import EntryCount
 from .common.masked import unmasked
-from .leaves import assign_gradient, read_gradient, updated_in_place
-from .node import BY_NAME, NO_ARRAY, NO_NUMBER, NO_TEXTS, NO_WRITING, Node, born, leaf_node, thread
+from .leaves import assign_data, assign_gradient, in_place_method, read_gradient, updated_in_place, write
+from .node import BY_NAME, NO_ARRAY, NO_NUMBER, NO_TEXTS, Node, born, leaf_node, thread
 from .primitive import (
     ATTRIBUTES,
     METHODS,
@@ -50,19 +51,19 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
     p: Any = None
     y = q = names = None
     if arity == 1 and type(x := args[0]) is Tensor:
-        x, p = x.data, x.node
+        x, p = x._array, x.node
     elif arity == 2:
         x, y = args
         if (kind := type(x)) is Tensor:
             if (p := x.node) is None and x.label:
                 names = {0: x.label}
-            x = x.data
+            x = x._array
         elif kind is not float and kind not in _PLAIN and (kind is not _ndarray or x.dtype.char == "O"):
             arity = 0
         if (kind := type(y)) is Tensor:
             if (q := y.node) is None and y.label:
                 names = {1: y.label}
-            y = y.data
+            y = y._array
         elif kind is not float and kind not in _PLAIN and (kind is not _ndarray or y.dtype.char == "O"):
             arity = 0
     else:
@@ -72,7 +73,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
         y = q = names = None
         for arg in args:
             if (kind := type(arg)) is Tensor:
-                bare.append(arg.data)
+                bare.append(arg._array)
                 parents.append(parent := arg.node)
                 if parent is not None:
                     live = True
@@ -84,7 +85,7 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             elif isinstance(arg, Tensor):  # a subclass: a Tensor of a trace or of a vmap
                 if arg._batched is not None:
                     return arg._batched(primitive, args, meta)  # type: ignore[no-any-return]
-                bare.append(stored_array(arg))
+                bare.append(arg._array)
                 parents.append(parent := arg.node)
                 live = live or parent is not None
             else:
@@ -108,10 +109,10 @@ def apply(primitive: Primitive, args: tuple[Any, ...], meta: dict[str, Any] = NO
             meta = {**meta, **saved}
         out = out if type(out) is _ndarray else np.asarray(out)  # NumPy returns scalars in place of 0-d arrays
     tensor: Tensor = _new(Tensor)
-    tensor.data = out
+    tensor._array = out
     if (p is not None or q is not None) and (mode := thread.mode).grad:
         if not made and holders(out) > 3 and (out is x or out is y or (arity == 0 and any(arg is out for arg in x))):
-            tensor.data = out = out.view()  # out may be the user's own array: make only a view of it read-only
+            tensor._array = out = out.view()  # out may be the user's own array: make only a view of it read-only
         _close(out, False)  # the rules will read the result, so it becomes read-only
         node = mode.spare.pop() if mode.spare else Node()
         node.primitive, node.meta, node.out = primitive, meta, out
@@ -143,11 +144,7 @@ def wrap(data: Any, node: Node | None) -> Tensor:
 def make_tensor(data: Any, node: Node | None, kind: type[Tensor]) -> Tensor:
     """Make a Tensor of class `kind` from data, which is not converted, and a Node."""
     tensor: Tensor = _new(kind)
-    if kind is Tensor:
-        tensor.data = data
-    else:
-        store_array(tensor, data)
-    tensor.node, tensor.label = node, None
+    tensor._array, tensor.node, tensor.label = data, node, None
     return tensor
 
 
@@ -185,7 +182,7 @@ class Tensor:
         dtype: of the entries, by default that of the data; a conversion copies the data.
 
     Attributes:
-        data: the ndarray.
+        data: the ndarray; what is assigned to it is converted, and a Tensor loses its graph.
         grad: the gradient left by `backward`, an ndarray of the same shape and dtype, or ``None``.
         node: the record of how it was made (a `Node`), or ``None`` for a constant.
 
@@ -199,9 +196,9 @@ class Tensor:
         [2. 4. 6.]
     """
 
-    __slots__ = ("__weakref__", "data", "label", "node")
+    __slots__ = ("__weakref__", "_array", "label", "node")
 
-    data: np.ndarray[Any, Any]
+    _array: np.ndarray[Any, Any]
     node: Node | None
     label: str | None
     _batched: ClassVar[Any] = None  # inside vmap: the function that runs a primitive on the mapped Tensors
@@ -218,9 +215,18 @@ class Tensor:
         if array.dtype.kind not in "fciub":
             raise TypeError(NO_TEXTS.format(array.dtype))
         if requires_grad is not True and requires_grad is not False:
-            check_flag("Tensor", "requires_grad", requires_grad, BY_NAME)
-        self.data, self.label = array, name
+            check_flag("Tensor", "requires_grad", requires_grad, BY_NAME, numbers=array.ndim > 0)  # Tensor(5, 1)
+        self._array, self.label = array, name
         self.node = leaf_node(array, name) if requires_grad and array.dtype.kind in "fc" else None
+
+    @property
+    def data(self) -> np.ndarray[Any, Any]:
+        """The ndarray with the values; a Tensor that is assigned loses its graph."""
+        return self._array
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        assign_data(self, value)
 
     @property
     def name(self) -> str | None:
@@ -272,7 +278,7 @@ class Tensor:
     ndim = property(lambda self: self.data.ndim, doc="The number of axes.")
     size = property(lambda self: EntryCount(self.data.shape), doc="The number of entries; ``size(0)`` is a length.")
     dtype = property(lambda self: self.data.dtype, doc="The type of the entries.")
-    device = property(lambda self: "cpu", doc="Where the array lies: ``'cpu'``.")
+    device = property(lambda self: device(), doc="Where the array lies: ``'cpu'``.")
 
     T = property(lambda self: apply(REGISTRY["transpose"], (self,)), doc="The axes in reverse order.")
     mT = property(lambda self: METHODS["mT"](self), doc="The last two axes swapped.")
@@ -297,7 +303,7 @@ class Tensor:
         to: Any = shape[0] if len(shape) == 1 else shape
         return OVERRIDES[np.reshape](self, to, **more) if more else apply(REGISTRY["reshape"], (self,), {"shape": to})
 
-    # -- Python's protocols. Each operator names its primitive. Nothing is written in place: += makes a new array.
+    # -- Python's protocols. Each operator names its primitive. A result in a graph is not written into.
 
     __add__, __radd__, __iadd__ = _operators("add")
     __sub__, __rsub__, __isub__ = _operators("subtract")
@@ -342,7 +348,7 @@ class Tensor:
         return apply(REGISTRY["getitem"], (self,), {"index": raw_index(index)})
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(NO_WRITING)
+        write(self, raw_index(index), value)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -415,7 +421,7 @@ class Tensor:
 
     def __getattr__(self, name: str) -> Any:
         """Look up a method: any primitive (``t.exp()`` is ``np.exp(t)``), or an ndarray method that NumPy overrides."""
-        method = METHODS.get(name) or REGISTRY.get(name)
+        method = METHODS.get(name) or REGISTRY.get(name) or in_place_method(self, name, METHODS, REGISTRY)
         if method is None and hasattr(np.ndarray, name) and name[0] != "_":
             method = OVERRIDES.get(getattr(np, name, None))
         if method is None:
@@ -486,14 +492,8 @@ def raw_index(index: Any) -> Any:
 
 
 BoolArray.constant = Tensor
-_slot: Any = Tensor.__dict__["data"]
 
 
 def stored_array(value: Any) -> Any:
     """Return the array stored in a Tensor, even in a trace, where `data` is a Tensor; return other values unchanged."""
-    return _slot.__get__(value) if isinstance(value, Tensor) else value
-
-
-def store_array(tensor: Tensor, data: Any) -> None:
-    """Store an array in a Tensor, even in a Tensor of a trace, whose `data` cannot be assigned."""
-    _slot.__set__(tensor, data)
+    return value._array if isinstance(value, Tensor) else value

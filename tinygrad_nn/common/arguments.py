@@ -29,8 +29,9 @@ def as_generator(rng: Any) -> np.random.Generator:
     )
 
 
-def check_flag(call: str, name: str, value: Any, hint: str = "") -> None:
-    """Raise a TypeError unless an option is True, False, or stands for one of them: 0, 1 or ``None``."""
-    if not isinstance(value, (bool, np.bool_, type(None))) and not (isinstance(value, int) and value in (0, 1)):
+def check_flag(call: str, name: str, value: Any, hint: str = "", numbers: bool = True) -> None:
+    """Raise a TypeError unless an option is True, False, or stands for one: ``None``, and with `numbers` 0 or 1."""
+    is_number = numbers and isinstance(value, int) and value in (0, 1)
+    if not isinstance(value, (bool, np.bool_, type(None))) and not is_number:
         called = getattr(value, "__name__", None) or f"{value!r:.60}"
         raise TypeError(f"{call}: {name}={called} is of type {type(value).__name__}; it needs True or False.{hint}")

@@ -296,10 +296,6 @@ ELSEWHERE |= {
                      "index_fill", "index_fill_", "masked_scatter", "masked_fill_", "put_", "set_"],
                     "Write t.at[index].set(values) or t.at[index].add(values), which make a new Tensor."),
     **dict.fromkeys(["half", "bfloat16"], "Write t.astype(np.float32), or leave it out."),
-    "unbind":               "Write list(t).",
-    "select":               "Write t[index], or t[:, index] for the second axis.",
-    "narrow":               "Write t[start : start + length].",
-    "inverse":              "Write np.linalg.inv(t).",
 }  # fmt: skip
 
 

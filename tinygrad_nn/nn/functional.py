@@ -42,6 +42,7 @@ from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
 from .norm import standardize_batch, standardize_groups
 from .pool import FIXED
+from .resampling import fold, interpolate, pixel_shuffle, unfold
 
 Size = int | tuple[int, ...]
 Rng = np.random.Generator | int | None
@@ -294,6 +295,8 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """Return integers ``(..., num_classes)``, 1 at each class number and 0 elsewhere; -1 stands for the largest + 1.
 
+    They are a Tensor if the class numbers are one, and an ndarray otherwise.
+
     Example:
         >>> one_hot([0, 2]).tolist()
         [[1, 0, 0], [0, 0, 1]]
@@ -304,7 +307,8 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     classes = int(labels.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {classes} classes.")
-    return (labels[..., None] == np.arange(classes)).astype(np.int64)
+    found = (labels[..., None] == np.arange(classes)).astype(np.int64)
+    return Tensor(found) if isinstance(tensor, Tensor) else found
 
 
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
@@ -325,36 +329,6 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
     fill = {"constant_values": value or 0} if mode == "constant" else {}
     return np.pad(input, [(0, 0)] * (input.ndim - len(widths)) + widths, mode=modes[mode], **fill)  # type: ignore[call-overload]
-
-
-def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> Any:
-    """Repeat each pixel of ``(batch, channels, *spatial)`` by an integer factor, or to a size that is a multiple."""
-    if mode != "nearest":
-        raise NotImplementedError(f"interpolate: mode={mode!r} is not supported; 'nearest' is.")
-    if (size is None) == (scale_factor is None):
-        raise ValueError("interpolate needs either the size or the scale_factor, e.g. scale_factor=2.")
-    spatial = input.shape[2:]
-    given = size if scale_factor is None else scale_factor
-    each = tuple(given) if isinstance(given, (tuple, list)) else (given,) * len(spatial)
-    times = [m / n for m, n in zip(each, spatial, strict=True)] if scale_factor is None else each
-    if any(n != int(n) or n < 1 for n in times):
-        raise ValueError(
-            f"interpolate repeats pixels a whole number of times; for {spatial} that would be {tuple(times)}."
-        )
-    for axis, n in enumerate(times, start=2):
-        input = np.repeat(input, int(n), axis=axis)
-    return input
-
-
-def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
-    """Make r x r pixels of every r² channels: ``(*, c r², height, width)`` becomes ``(*, c, height r, width r)``."""
-    r, (*front, channels, height, width) = upscale_factor, input.shape
-    if channels % r**2:
-        raise ValueError(f"pixel_shuffle by {r} needs a multiple of {r**2} channels; the input has {channels}.")
-    k = len(front)
-    parts = input.reshape(*front, channels // r**2, r, r, height, width)
-    mixed = np.transpose(parts, (*range(k + 1), k + 3, k + 1, k + 4, k + 2))
-    return mixed.reshape(*front, channels // r**2, height * r, width * r)
 
 
 def _check_shapes(query: Any, key: Any, value: Any, mask: Any) -> None:
@@ -438,6 +412,33 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return (x1 * x2).sum(axis=dim) / (a * b)
 
 
+def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+    """Return the p-norm of x1 - x2 + eps along the last axis."""
+    return np.linalg.norm(x1 - x2 + eps, p, axis=-1, keepdims=keepdim)
+
+
+def gumbel_softmax(
+    logits: Any, tau: float = 1.0, hard: bool = False, eps: float = 1e-10, dim: int = -1, *, rng: Rng = None
+) -> Any:
+    r"""Return samples of classes that can be differentiated.
+
+    .. math:: y = softmax((x - \ln E) / \tau), \quad E \text{ exponentially distributed}
+
+    With hard=True the values are 0 and 1, and the gradients those of y. PyTorch has the option eps too, without effect.
+
+    Example:
+        >>> gumbel_softmax(np.array([[0.0, 9.0]]), hard=True, rng=0).tolist()
+        [[0.0, 1.0]]
+    """
+    x = as_input(logits, float)
+    soft = softmax_((x - np.log(as_generator(rng).exponential(size=x.shape)).astype(x.dtype)) / tau, axis=dim)
+    if not hard:
+        return soft
+    largest = np.expand_dims(np.argmax(raw(soft), axis=dim), dim)
+    np.put_along_axis(ones := np.zeros_like(raw(soft)), largest, 1, dim)
+    return ones + (soft - raw(soft))  # soft - raw(soft) is 0, and has the gradient
+
+
 # -- functions that need only another name
 
 elu, selu, celu, silu, mish, relu6, hardsigmoid, hardswish = map(
@@ -456,13 +457,13 @@ __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "avg_pool1d",
     "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d",
     "conv_transpose1d", "conv_transpose2d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout",
-    "elu", "embedding", "gaussian_nll_loss", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish",
-    "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d", "max_pool2d", "mish",
-    "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad", "pixel_shuffle", "poisson_nll_loss",
-    "prelu", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss",
-    "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink",
-    "triplet_margin_loss",
+    "elu", "embedding", "fold", "gaussian_nll_loss", "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink",
+    "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate",
+    "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss",
+    "max_pool1d", "max_pool2d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "pairwise_distance", "pixel_shuffle", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm",
+    "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax",
+    "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "triplet_margin_loss", "unfold",
 ]  # fmt: skip
 
 for _name in __all__:

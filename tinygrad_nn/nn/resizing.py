@@ -63,16 +63,16 @@ class ReplicationPad2d(_Padding):
 
 
 @pytorch_names({
-    "align_corners": (None, "pixels are repeated, not interpolated; leave it out, and write mode='nearest'"),
     "recompute_scale_factor": ((None, False, True), ""),  # a whole number stays the same
 })
 class Upsample(Module):
-    """Repeat each pixel an integer number of times along each spatial axis.
+    """Repeat each pixel an integer number of times along each spatial axis, or interpolate.
 
     Args:
-        size: the lengths of the spatial axes of the result, one number or one per axis, multiples of those of x.
+        size: the lengths of the spatial axes of the result, one number or one per axis.
         scale_factor: instead of it, the number of times, one number or one per spatial axis.
-        mode: only ``'nearest'`` is supported.
+        mode: ``'nearest'``, ``'linear'``, ``'bilinear'`` or ``'trilinear'``.
+        align_corners: of an interpolation; see `functional.interpolate`.
 
     Raises:
         NotImplementedError: another mode.
@@ -83,16 +83,24 @@ class Upsample(Module):
         (1, 1, 4, 6)
     """
 
-    def __init__(self, size: Size | None = None, scale_factor: Size | None = None, mode: str = "nearest") -> None:
-        if mode != "nearest":
+    def __init__(
+        self, size: Size | None = None, scale_factor: Size | None = None, mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:  # fmt: skip
+        if mode not in ("nearest", "linear", "bilinear", "trilinear"):
             raise NotImplementedError(f"Upsample: mode={mode!r} is not supported; use 'nearest', followed by a Conv2d.")
+        if mode == "nearest" and align_corners is not None:
+            raise NotImplementedError(
+                f"Upsample: align_corners={align_corners} with mode='nearest', where pixels are repeated, not "
+                "interpolated; leave it out, or write mode='bilinear'."
+            )
         if (size is None) == (scale_factor is None):
             raise ValueError("Upsample needs either the size or the scale_factor, e.g. Upsample(scale_factor=2).")
-        self.size, self.scale_factor, self.mode = size, scale_factor, mode
+        self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *larger)`` for ``(batch, channels, *spatial)``."""
-        return F.interpolate(as_array(x), size=self.size, scale_factor=self.scale_factor)
+        return F.interpolate(as_array(x), self.size, self.scale_factor, self.mode, self.align_corners)
 
     def about(self) -> str:
         """Return the size or the factor."""

@@ -24,7 +24,6 @@ class Slot(NamedTuple):
         if array.dtype.kind == "f" and not self.name:
             self.owner.data = array.astype(dtype)
             if self.owner.node is not None:
-                self.owner.node.out = self.owner.data
                 self.owner.node.grad = None
                 forget_optimizer(self.owner)
         elif array.dtype.kind == "f":
@@ -109,7 +108,6 @@ def assign(parameter: Tensor, value: Any) -> None:
     array = np.array(value, dtype=parameter.data.dtype)
     parameter.data = array
     if parameter.node is not None:
-        parameter.node.out = array
         forget_optimizer(parameter)
 
 

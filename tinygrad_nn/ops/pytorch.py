@@ -1,8 +1,8 @@
 """Methods of a Tensor with PyTorch's names, made of NumPy functions: ``t.unsqueeze(0)``, ``t.clamp(min=0)``, ...
 
 A name that also exists in NumPy keeps NumPy's meaning: ``t.repeat``, ``t.std()``, ``t.transpose(0, 1)`` of two axes.
-But max, min, std, var, argmax, argmin and argsort follow PyTorch if they are called with one of PyTorch's keywords,
-such as ``dim=`` or ``keepdim=``.
+But max, min, std, var, squeeze, argmax, argmin and argsort follow PyTorch if they are called with one of PyTorch's
+keywords, such as ``dim=`` or ``keepdim=``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..primitive import METHODS, REGISTRY, numpy_options
-from . import plain, reduce, selection, shape  # noqa: F401 - these define NumPy's methods, which _worded looks up
+from . import plain, selection, shape  # noqa: F401 - these define NumPy's methods, which are looked up below
+from . import reduce as _  # noqa: F401
 
 Function = Callable[..., Any]
 _PYTORCH = frozenset({"dim", "keepdim", "unbiased"})  # the keywords by which a method of both tells whose it is
@@ -27,6 +28,11 @@ class Found(NamedTuple):
     indices: Any
 
 
+def _constant(found: Any, like: Any) -> Any:
+    """Return an array as a constant Tensor; in a trace it is a Tensor already."""
+    return type(like.detach())(found) if isinstance(found, (np.ndarray, np.generic)) else found
+
+
 def places(index: Any) -> Any:
     """Return an index or a mask as a plain array."""
     return index.data if hasattr(index, "node") else np.asarray(index)
@@ -36,7 +42,7 @@ def extreme(reduction: Function, find_index: Function, x: Any, dim: int, keepdim
     """Return the largest (or smallest) values along an axis and their indices; of equal values the first counts."""
     at = find_index(x.data, axis=dim, keepdims=True)
     values = np.take_along_axis(x, at, dim)
-    return Found(values, at) if keepdim else Found(np.squeeze(values, dim), np.squeeze(at, dim))
+    return Found(*(part if keepdim else np.squeeze(part, dim) for part in (values, _constant(at, x))))
 
 
 def variance_or_std(function: Function, x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False,
@@ -90,6 +96,48 @@ def gather(x: Any, dim: int, index: Any) -> Any:
     return np.take_along_axis(x[near], index, dim)
 
 
+def _at(x: Any, dim: int, index: Any) -> tuple[Any, ...]:
+    """Return the index that applies to one axis: ``x[:, :, index]`` for dim 2."""
+    return (*(slice(None),) * (dim % max(x.ndim, 1)), index)
+
+
+def _entries(dim: int, index: Any) -> tuple[Any, ...]:
+    """Return the index of the entries that ``scatter`` writes to: `index` along the axis, all others in order."""
+    rows: Any = np.ogrid[tuple(map(slice, index.shape))]
+    return tuple(index if axis == dim % index.ndim else row for axis, row in enumerate(rows))
+
+
+def flip(x: Any, dims: Any) -> Any:
+    """Return x with axes in reverse order; the array of a constant is copied, so that it can be written into."""
+    return np.flip(x, axes(dims)) if x.node is not None else np.flip(x, axes(dims)).copy()
+
+
+def scatter(x: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
+    """Return x with values written to the given indices along an axis; reduce="add" adds them."""
+    if reduce not in (None, "add"):
+        raise ValueError(f"scatter: reduce={reduce!r}; known are None and 'add'. Write t.at[index].multiply(values).")
+    new, index = value if src is None else src, places(index)
+    near = new if np.ndim(new) == 0 else new[tuple(map(slice, index.shape))]
+    at = x.at[_entries(dim, index)]
+    return at.add(near) if reduce else at.set(near)
+
+
+def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
+    """Return x with slices added to the given indices along an axis; equal indices add up."""
+    return x.at[_at(x, dim, places(index))].add(source if isinstance(alpha, int) and alpha == 1 else alpha * source)
+
+
+def unfold(x: Any, dim: int, size: int, step: int = 1) -> Any:
+    """Return windows of an axis: the axis counts them, and a new last axis has the entries of each."""
+    starts = np.arange(0, x.shape[dim] - size + 1, step)
+    return np.moveaxis(np.take(x, starts[:, None] + np.arange(size), axis=dim), dim % x.ndim + 1, -1)
+
+
+def add_multiple(function: Function) -> Function:
+    """Return NumPy's add or subtract with PyTorch's alpha, a factor of the second argument."""
+    return lambda x, other, alpha=1: function(x, other if isinstance(alpha, int) and alpha == 1 else other * alpha)
+
+
 def norm(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
     """Return the p-norm of all entries, or along an axis."""
     p = 2 if p == "fro" else p
@@ -110,7 +158,7 @@ def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> Found:
     if not 0 <= k <= x.shape[dim]:
         raise ValueError(f"topk: k={k}; axis {dim} of shape {x.shape} has {x.shape[dim]} entries. Take a smaller k.")
     first = np.take(order(x.data, dim, largest), range(k), axis=dim)
-    return Found(np.take_along_axis(x, first, dim), first)
+    return Found(np.take_along_axis(x, first, dim), _constant(first, x))
 
 
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
@@ -210,10 +258,17 @@ def _index_method(function: Function) -> Function:
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
         found = numpys(x, *args, **kwargs)
-        is_plain = isinstance(found, (np.ndarray, np.generic))  # in a trace it is a Tensor already
-        return type(x.detach())(found) if is_plain and not _PYTORCH.isdisjoint(kwargs) else found
+        return found if _PYTORCH.isdisjoint(kwargs) else _constant(found, x)
 
     return method
+
+
+def _argsort(x: Any, *args: Any, descending: bool = False, **options: Any) -> Any:
+    """Return the indices that sort; with descending=True as in PyTorch, a Tensor."""
+    if not descending:
+        return _index_method(np.argsort)(x, *args, **options)
+    (dim,) = args or (options.get("dim", -1),)
+    return _constant(order(np.asarray(x.data), dim, True), x)
 
 
 def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -230,6 +285,12 @@ def _repeat(x: Any, *how: Any, **options: Any) -> Any:
     return np.repeat(x, *how, **numpy_options(options))
 
 
+def squeeze(x: Any, dim: Any = None) -> Any:
+    """Remove axes of length 1, all or those that are named; longer ones stay."""
+    named = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    return np.squeeze(x, tuple(k for k in named if x.shape[k] == 1))
+
+
 def _view(x: Any, *size: Any) -> Any:
     if not all(isinstance(n, (int, np.integer)) for n in lengths(size)):
         raise TypeError(_VIEW)
@@ -237,37 +298,61 @@ def _view(x: Any, *size: Any) -> Any:
 
 
 METHODS.update({
+    **{name: getattr(np, name) for name in ("count_nonzero", "diag", "isfinite", "logical_and", "logical_not",
+                                            "logical_or", "logical_xor", "outer")},
     "abs":         np.absolute,
-    "add":         np.add,
+    "add":         add_multiple(np.add),
+    "addcdiv":     lambda x, a, b, value=1: x + value * a / b,
+    "addcmul":     lambda x, a, b, value=1: x + value * a * b,
+    "addmm":       lambda x, a, b, beta=1, alpha=1: beta * x + alpha * (a @ b),
     "all":         _numpy_method(np.all),
+    "amax":        _numpy_method(np.max),
+    "amin":        _numpy_method(np.min),
+    "allclose":    lambda x, other, rtol=1e-5, atol=1e-8: bool(np.allclose(x.data, places(other), rtol, atol)),
     "any":         _numpy_method(np.any),
     "argmax":      _index_method(np.argmax),
     "argmin":      _index_method(np.argmin),
-    "argsort":     _index_method(np.argsort),
+    "argsort":     _argsort,
+    "baddbmm":     lambda x, a, b, beta=1, alpha=1: beta * x + alpha * (a @ b),
     "bool":        lambda x: x.detach().astype(bool),
+    "byte":        lambda x: x.detach().astype(np.uint8),
     "chunk":       chunk,
     "clamp":       clamp,
+    "clamp_max":   lambda x, max: np.clip(x, None, max),
+    "clamp_min":   lambda x, min: np.clip(x, min, None),
     "clone":       lambda x: x.copy(),
-    "contiguous":  lambda x: x,
+    "contiguous":  lambda x: x if x.node or x.data.flags.c_contiguous else x.copy(),
     "cpu":         lambda x: x,
     "cuda":        _refuse_device("cuda"),
+    "diagonal":    lambda x, offset=0, axis1=0, axis2=1, dim1=None, dim2=None: np.diagonal(
+        x, offset, axis1 if dim1 is None else dim1, axis2 if dim2 is None else dim2),
     "dim":         lambda x: x.ndim,
+    "dist":        lambda x, other, p=2: norm(x - other, p),
     "div":         np.divide,
     "double":      _cast_method(np.float64),
     "eq":          np.equal,
+    "equal":       lambda x, other: bool(np.array_equal(x.data, places(other))),
     "expand":      expand,
     "expand_as":   lambda x, other: np.broadcast_to(x, other.shape),
     "flatten":     _flatten,
-    "flip":        lambda x, *axes, dims=(): np.flip(x, lengths(axes) or dims),
+    "flip":        lambda x, *axes, dims=(): flip(x, lengths(axes) or dims),
     "float":       _cast_method(np.float32),
     "gather":      gather,
     "ge":          np.greater_equal,
     "gt":          np.greater,
+    "frac":        lambda x: x - np.trunc(x),
+    "index_add":   index_add,
+    "index_copy":  lambda x, dim, index, source: x.at[_at(x, dim, places(index))].set(source),
+    "index_fill":  lambda x, dim, index, value: x.at[_at(x, dim, places(index))].set(value),
     "index_select": lambda x, dim, index: np.take(x, places(index), axis=dim),
     "int":         lambda x: x.detach().astype(np.int32),
+    "inverse":     np.linalg.inv,
     "isinf":       np.isinf,
     "isnan":       np.isnan,
+    "is_contiguous": lambda x: x.data.flags.c_contiguous,
     "le":          np.less_equal,
+    "lerp":        lambda x, end, weight: x + weight * (end - x),
+    "logdet":      lambda x: np.linalg.slogdet(x)[1],
     "long":        lambda x: x.detach().astype(np.int64),
     "lt":          np.less,
     "masked_fill": lambda x, mask, value: np.where(places(mask), value, x),
@@ -275,6 +360,8 @@ METHODS.update({
     "max":         _pytorch_or_numpy("max", partial(extreme, np.max, np.argmax)),
     "min":         _pytorch_or_numpy("min", partial(extreme, np.min, np.argmin)),
     "mm":          np.matmul,
+    "movedim":     np.moveaxis,
+    "narrow":      lambda x, dim, start, length: x[_at(x, dim, slice(start, start + length))],
     "bmm":         np.matmul,
     "mul":         np.multiply,
     "mv":          np.matmul,
@@ -292,6 +379,7 @@ METHODS.update({
     "numel":       lambda x: x.data.size,
     "numpy":       numpy,
     "permute":     lambda x, *dims: np.transpose(x, lengths(dims)),
+    "pin_memory":  lambda x: x,
     "pow":         np.power,
     "repeat":      _repeat,
     "repeat_interleave": lambda x, repeats, dim=None: np.repeat(x, repeats, axis=dim),
@@ -299,16 +387,25 @@ METHODS.update({
     "retain_grad": retain_grad,
     "reshape_as":  lambda x, other: x.reshape(other.shape),
     "rsqrt":       lambda x: 1 / np.sqrt(x),
+    "scatter":     scatter,
+    "scatter_add": lambda x, dim, index, src: scatter(x, dim, index, src, reduce="add"),
+    "select":      lambda x, dim, index: x[_at(x, dim, index)],
     "split":       split,
     "std":         _pytorch_or_numpy("std", partial(variance_or_std, np.std)),
-    "sub":         np.subtract,
+    "sub":         add_multiple(np.subtract),
+    "squeeze":     lambda x, *axis, **options: squeeze(x, **options) if "dim" in options else np.squeeze(
+        x, *axis, **options),
     "t":           lambda x: x.T,
+    "tile":        lambda x, *dims: np.tile(x, lengths(dims)),
     "to":          to,
     "topk":        topk,
     "tril":        lambda x, diagonal=0: np.tril(x, diagonal),
     "triu":        lambda x, diagonal=0: np.triu(x, diagonal),
     "type":        to,
     "type_as":     to,
+    "unbind":      lambda x, dim=0: tuple(np.moveaxis(x, dim, 0)),
+    "unflatten":   lambda x, dim, sizes: x.reshape((*x.shape[:dim], *sizes, *x.shape[dim:][1:])),
+    "unfold":      unfold,
     "unique":      np.unique,
     "unsqueeze":   lambda x, dim: np.expand_dims(x, dim),
     "var":         _pytorch_or_numpy("var", partial(variance_or_std, np.var)),

@@ -329,7 +329,7 @@ def _assign_flat(parameters: Sequence[Tensor], w: Array) -> None:
 def _assign(t: Tensor, new: Array) -> None:
     """Give a parameter a new array; an older graph may still use the old one."""
     if t.node is not None:
-        t.data = t.node.out = np.asarray(new)  # NumPy returns scalars for 0-d results
+        t.data = np.asarray(new)  # NumPy returns scalars for 0-d results
 
 
 def _parameter_text(t: Tensor) -> str:

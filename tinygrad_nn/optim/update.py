@@ -111,7 +111,7 @@ class Updater:
                 gradients[k] = None
                 spare = g if is_reusable(g, t.data) else None
             w, state = move(g, states.pop(), used[k], t.data, spare)
-            t.data = node.out = w
+            t.data = w
             memory.state = state
 
     def states(self) -> list[OptimizerState | None]:

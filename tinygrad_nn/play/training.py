@@ -226,7 +226,7 @@ class Training:
         """Restore the last snapshot."""
         mark = self._mark
         for parameter, w in zip(self.task.parameters, mark.weights, strict=True):
-            parameter.data = parameter.node.out = w
+            parameter.data = w
         self.task.resume(mark.states)
         self.task.updater.entries[0][3].start = mark.start
         self.rng.bit_generator.state = mark.rng

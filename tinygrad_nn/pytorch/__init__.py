@@ -19,11 +19,12 @@ from typing import Any as _Any
 
 import numpy as _np
 
-from .. import nn, optim, transforms
+from .. import nn, optim
 from ..common.spelling import ELSEWHERE, no_attribute, numpy_hint
 from ..node import no_grad, recording, recording_in
 from ..tensor import Tensor
 from . import autograd, constructors, data, distributions, functions
+from .derivatives import func, vmap
 from .functions import fft, linalg
 from .missing_names import ABSENT
 from .saving import load, save
@@ -32,21 +33,6 @@ pi, e, inf, nan, newaxis = _np.pi, _np.e, _np.inf, _np.nan, None
 utils = _SimpleNamespace(data=data)
 
 
-def vmap(func: _Any, in_dims: _Any = 0, out_dims: _Any = 0, **options: _Any) -> _Any:
-    """Turn a function of one sample into a function of a batch of samples; see `tinygrad_nn.vmap`."""
-    if options.get("randomness", "different") != "different":
-        raise ValueError("vmap: layers draw other numbers for each sample; leave randomness= out, or 'different'.")
-    return transforms.vmap(func, in_dims, out_dims)
-
-
-func = autograd.Names(
-    "torch.func",
-    vmap=vmap,
-    grad=autograd.in_torch_form(transforms.grad),
-    hessian=autograd.in_torch_form(transforms.hessian),
-    jacfwd=autograd.in_torch_form(transforms.jacobian),
-    jacrev=autograd.in_torch_form(transforms.jacobian),
-)
 cuda = _SimpleNamespace(
     is_available=lambda: False, device_count=lambda: 0, manual_seed=lambda seed: None, manual_seed_all=lambda seed: None
 )
@@ -82,7 +68,8 @@ __all__ = [
 # Namespaces that are no files of this folder, so that their import lines work too: from torch.func import grad.
 for _path, _namespace in {
     "autograd.functional": autograd.functional, "fft": fft, "func": func, "linalg": linalg, "nn": nn,
-    "nn.functional": nn.functional, "nn.init": nn.init, "nn.utils": nn.utils, "optim": optim,
+    "nn.functional": nn.functional, "nn.init": nn.init, "nn.utils": nn.utils, "nn.utils.rnn": nn.utils.rnn,
+    "optim": optim,
     "optim.lr_scheduler": optim.lr_scheduler, "utils": utils, "utils.data": data,
 }.items():  # fmt: skip
     _modules[f"{__name__}.{_path}"] = _namespace  # type: ignore[assignment]  # Python imports any object that stands there

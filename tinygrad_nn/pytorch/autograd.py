@@ -245,15 +245,20 @@ def _check_derivatives(func: Any, inputs: Any, order: int, raise_exception: bool
     return raise_exception or bool(check_gradients(func, *bare, order=order).ok)
 
 
+def in_tensors(found: Any) -> Any:
+    """Return arrays as Tensors, also in dicts, lists and tuples; other values are unchanged."""
+    if isinstance(found, dict):
+        return {key: in_tensors(part) for key, part in found.items()}
+    if isinstance(found, (list, tuple)):
+        return tuple(map(in_tensors, found))
+    return constant(found) if isinstance(found, (np.ndarray, np.generic, float, complex)) else found
+
+
 def in_torch_form(of: Callable[..., Any]) -> Callable[..., Any]:
     """Return `grad`, `jacobian` or `hessian` in the form of ``torch.func``: the function it makes returns Tensors."""
 
     def make(func: Any, argnums: Any = 0, **options: Any) -> Any:
-        def call(*args: Any) -> Any:
-            found = of(func, argnums=argnums, **options)(*args)
-            return tuple(map(constant, found)) if isinstance(found, (tuple, list)) else constant(found)
-
-        return call
+        return lambda *args: in_tensors(of(func, argnums=argnums, **options)(*args))
 
     return make
 
@@ -263,8 +268,33 @@ def _functional_form(of: Callable[..., Any]) -> Callable[..., Any]:
     return lambda func, inputs, **options: in_torch_form(of)(func)(inputs)
 
 
+def _product(of: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a product with a derivative in the form of ``torch.autograd.functional``: (value, product)."""
+
+    def call(func: Any, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
+        several = isinstance(inputs, (tuple, list))
+        value, found = of(func, _as_tuple(inputs), None if v is None else tuple(map(raw, _as_tuple(v))))
+        return in_tensors((value, found if several or of is _jvp else found[0]))
+
+    return call
+
+
+def _vjp(func: Any, inputs: tuple[Any, ...], v: Any) -> Any:
+    value, pull = transforms.vjp(func, *inputs)
+    return value, pull(np.ones_like(raw(value)) if v is None else v[0])
+
+
+def _jvp(func: Any, inputs: tuple[Any, ...], v: Any) -> Any:
+    return transforms.jvp(func, inputs, [np.ones_like(raw(x)) for x in inputs] if v is None else v)
+
+
+def _hvp(func: Any, inputs: tuple[Any, ...], v: Any) -> Any:
+    v = tuple(np.ones_like(raw(x)) for x in inputs) if v is None else v
+    return func(*inputs), transforms.hvp(lambda several: func(*several), (inputs,), v)
+
+
 functional = Names(
     "torch.autograd.functional",
-    jacobian=_functional_form(transforms.jacobian),
-    hessian=_functional_form(transforms.hessian),
-)
+    jacobian=_functional_form(transforms.jacobian), hessian=_functional_form(transforms.hessian),
+    vjp=_product(_vjp), jvp=_product(_jvp), hvp=_product(_hvp), vhp=_product(_hvp),
+)  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.device import device
 from ..common.masked import unmasked
 from ..ops.pytorch import lengths
 from ..tensor import Tensor, raw
@@ -15,8 +16,8 @@ from ..tensor import Tensor, raw
 __all__ = [
     "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "Generator", "IntTensor", "LongTensor", "Size",
     "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device",
-    "double", "dtype", "empty", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy", "full",
-    "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
+    "double", "dtype", "empty", "empty_like", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy",
+    "full", "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
     "linspace", "logspace", "long", "manual_seed", "multinomial", "normal", "ones", "ones_like", "rand", "rand_like",
     "randint", "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros",
     "zeros_like",
@@ -30,21 +31,6 @@ int32, int16, int8, uint8 = (np.dtype(name) for name in ("int32", "int16", "int8
 short = int16
 dtype, Size = np.dtype, tuple
 complex128, complex64 = np.dtype("complex128"), np.dtype("complex64")
-
-
-class device(str):
-    """The only device, ``"cpu"``; any other name raises ValueError."""
-
-    __slots__ = ()
-    type = "cpu"
-
-    def __new__(cls, name: Any = "cpu", index: Any = None) -> device:
-        """Return ``"cpu"``, or raise."""
-        if str(name).split(":")[0] != "cpu":
-            raise ValueError(
-                f"device {str(name)!r} is not available: arrays are NumPy's. Write 'cpu', or leave it out."
-            )
-        return super().__new__(cls, "cpu")
 
 
 def set_default_dtype(dtype: Any) -> None:
@@ -172,6 +158,8 @@ zeros_like, ones_like, full_like = (
     _like_constructor(ones, "ones"),
     _like_constructor(full, "full"),
 )
+
+empty_like = _like_constructor(zeros, "empty")
 
 
 def _typed_constructor(name: str, dtype: Any) -> Callable[..., Tensor]:

@@ -105,13 +105,6 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     return constant(np.cross(input, other, axis=dim))
 
 
-def squeeze(input: Any, dim: Any = None) -> Any:
-    """Remove axes of length 1, all or those that are named; longer ones stay."""
-    x = constant(input)
-    named = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
-    return np.squeeze(x, tuple(k for k in named if x.shape[k] == 1))
-
-
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Return entries of input or other; without them, the indices where the condition is true."""
     return nonzero(condition, as_tuple=True) if input is None else constant(np.where(condition, input, other))
@@ -132,16 +125,6 @@ def div(input: Any, other: Any, rounding_mode: str | None = None) -> Any:
     return _as_tensors(np.trunc(found) if rounding_mode else found)
 
 
-def _add_multiple(function: Function) -> Function:
-    """Return NumPy's add or subtract with PyTorch's alpha, a factor of the second argument."""
-    inner = adapt_function(function)
-
-    def call(input: Any, other: Any, alpha: Any = 1) -> Any:
-        return inner(input, other if isinstance(alpha, int) and alpha == 1 else other * alpha)
-
-    return call
-
-
 def _joining(name: str) -> Function:
     """Return NumPy's function that joins a list of arrays; refuse Tensors that are given one by one."""
     inner = adapt_function(getattr(np, {"cat": "concatenate"}.get(name, name)))
@@ -155,6 +138,47 @@ def _joining(name: str) -> Function:
     return call
 
 
+def tril_indices(row: int, col: int, offset: int = 0, *, upper: bool = False, **place: Any) -> Any:
+    """Return the row and the column of each entry on and below a diagonal (above, if `upper`), as two rows."""
+    return constant(np.stack((np.triu_indices if upper else np.tril_indices)(row, offset, col)))
+
+
+def block_diag(*tensors: Any) -> Any:
+    """Return a matrix with the given matrices along its diagonal, and zeros elsewhere."""
+    parts = [np.atleast_2d(constant(t)) for t in tensors]
+    widths, left = [part.shape[1] for part in parts], 0
+    rows = []
+    for part, width in zip(parts, widths, strict=True):
+        rows.append(np.pad(part, ((0, 0), (left, sum(widths) - left - width))))
+        left += width
+    return constant(np.concatenate(rows))
+
+
+def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side: str | None = None) -> Any:
+    """Return the place of each value in a sorted vector: the first one, or the last one with right=True."""
+    found: Any = np.searchsorted(raw(sorted_sequence), raw(input), "right" if right or side == "right" else "left")
+    return constant(found)
+
+
+def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
+    """Return the distances of all rows of x1 from all rows of x2; equal rows have slope 0."""
+    return constant(np.linalg.norm(constant(x1)[..., :, None, :] - constant(x2)[..., None, :, :], p, axis=-1))
+
+
+def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+    """Return X of A X = B, or of X A = B, where only one triangle of A is read."""
+    if unitriangular:
+        raise ValueError("solve_triangular: unitriangular=True; write ones on the diagonal of A instead.")
+    A = (np.triu if upper else np.tril)(constant(A))
+    return constant(np.linalg.solve(A, B)) if left else np.linalg.solve(A.mT, constant(B).mT).mT
+
+
+def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
+    """Return X of A X = input, where A = L Lᵀ."""
+    lower = constant(L).mT if upper else constant(L)
+    return solve_triangular(lower.mT, solve_triangular(lower, input, upper=False), upper=True)
+
+
 def _einsum(equation: Any, *operands: Any) -> Any:
     """Return ``np.einsum``; the operands may also be in one list."""
     several = len(operands) == 1 and isinstance(operands[0], (list, tuple))
@@ -164,13 +188,14 @@ def _einsum(equation: Any, *operands: Any) -> Any:
 # -- The tables: PyTorch's names, with NumPy's name if it differs
 
 _SAME = """
-abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh argsort argwhere broadcast_to ceil clip concat
-concatenate conj cos cosh cross cumprod cumsum deg2rad diag diagonal diff divide dot dstack einsum exp exp2 expm1 fix
-flip fliplr flipud floor floor_divide fmax fmin greater greater_equal heaviside hstack hypot imag inner isclose
-isfinite isinf isnan kron less less_equal log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or
-logical_xor matmul maximum minimum moveaxis multiply nan_to_num negative not_equal outer positive rad2deg ravel real
-remainder reshape roll rot90 round sign signbit sin sinc sinh sqrt square squeeze stack subtract swapaxes tan tanh
-tensordot tile trace tril triu true_divide trunc vander vdot vstack
+abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh argsort argwhere atleast_1d atleast_2d atleast_3d
+bincount broadcast_to ceil clip column_stack concat concatenate conj corrcoef cos cosh cov cross cumprod cumsum deg2rad
+diag diagonal diff divide dot dstack einsum exp exp2 expm1 fix flip fliplr flipud floor floor_divide fmax fmin greater
+greater_equal heaviside hstack hypot imag inner isclose isfinite isin isinf isnan kron less less_equal log log10 log1p
+log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul maximum minimum moveaxis multiply
+nan_to_num negative not_equal outer positive rad2deg ravel real remainder reshape roll rot90 round sign signbit sin
+sinc sinh sqrt square squeeze stack subtract swapaxes tan tanh tensordot tile trace trapezoid tril triu true_divide
+trunc vander vdot vstack
 """
 _ALIAS = {
     "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan", "atan2": "arctan2",
@@ -178,12 +203,19 @@ _ALIAS = {
     "ge": "greater_equal", "ger": "outer", "gt": "greater", "le": "less_equal", "lt": "less",
     "mm": "matmul", "movedim": "moveaxis", "mul": "multiply", "mv": "matmul", "ne": "not_equal", "neg": "negative",
     "nonzero": "argwhere", "permute": "transpose", "pow": "power", "repeat_interleave": "repeat", "sub": "subtract",
-    "swapdims": "swapaxes", "take_along_dim": "take_along_axis", "transpose": "swapaxes", "unsqueeze": "expand_dims",
+    "swapdims": "swapaxes", "take_along_dim": "take_along_axis", "transpose": "swapaxes", "trapz": "trapezoid",
+    "unsqueeze": "expand_dims",
 }  # fmt: skip
 _REDUCE = "all any argmax argmin count_nonzero mean nanmean nansum prod sum"
 _NEURAL, _SPECIAL = "log_softmax logsumexp relu sigmoid softmax", "digamma erf erfc logit"
-_LINALG = "cholesky det eigh eigvalsh inv matrix_power norm pinv qr slogdet solve svd"
-_METHODS = "chunk clamp flatten gather index_select masked_fill masked_select norm rsqrt split t topk unique"
+_LINALG = (
+    "cholesky det eigh eigvalsh inv matrix_norm matrix_power multi_dot norm pinv qr slogdet solve svd vector_norm"
+)
+_METHODS = """
+addcdiv addcmul addmm allclose baddbmm chunk clamp clamp_max clamp_min clone dist equal flatten flip frac gather
+index_add index_copy index_fill index_select inverse lerp logdet masked_fill masked_select narrow norm rsqrt scatter
+scatter_add select split t topk unbind unflatten unique
+"""
 _FFT = "fft fft2 fftn fftshift ifft ifft2 ifftn irfft rfft"
 
 FUNCTIONS: dict[str, Function] = {
@@ -192,6 +224,7 @@ FUNCTIONS: dict[str, Function] = {
     **{name: _adapt_reduction(getattr(np, name)) for name in _REDUCE.split()},
     **{name: adapt_function(getattr(neural, name)) for name in _NEURAL.split()},
     **{name: adapt_function(getattr(special, name)) for name in _SPECIAL.split()},
+    **{name: adapt_function(getattr(np.linalg, name)) for name in ("cholesky", "det", "matrix_power", "slogdet")},
     "amax": _adapt_reduction(np.max),
     "amin": _adapt_reduction(np.min),
     "lgamma": adapt_function(special.gammaln),
@@ -200,18 +233,29 @@ FUNCTIONS: dict[str, Function] = {
     "max": _max_or_min(np.max, np.argmax, np.maximum),
     "min": _max_or_min(np.min, np.argmin, np.minimum),
     "meshgrid": lambda *tensors, indexing="ij": _as_tensors(np.meshgrid(*tensors, indexing=indexing)),
+    "detach": lambda input: constant(input).detach(),
     "reciprocal": lambda input: 1 / constant(input),
     "numel": np.size,
-    "allclose": lambda input, other, rtol=1e-5, atol=1e-8: bool(np.allclose(raw(input), raw(other), rtol, atol)),
-    "equal": lambda input, other: bool(np.array_equal(raw(input), raw(other))),
     **{name: _method_as_function(METHODS[name]) for name in _METHODS.split()},
-    "sort": sort, "argsort": argsort, "cross": cross, "squeeze": squeeze, "nonzero": nonzero, "where": where,
+    "sort": sort, "argsort": argsort, "cross": cross, "nonzero": nonzero, "where": where,
+    "squeeze": _method_as_function(words.squeeze),
     "div": div, "divide": div, "true_divide": div,
-    "add": _add_multiple(np.add), "sub": _add_multiple(np.subtract), "subtract": _add_multiple(np.subtract),
+    "add": adapt_function(words.add_multiple(np.add)),
+    **dict.fromkeys(["sub", "subtract"], adapt_function(words.add_multiple(np.subtract))),
     **{name: _joining(name) for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")},
-    "einsum": _einsum,
+    "einsum": _einsum, "cdist": cdist, "block_diag": block_diag, "cholesky_solve": cholesky_solve,
+    "searchsorted": searchsorted,
+    "bucketize": lambda input, boundaries, *, right=False: searchsorted(boundaries, input, right=right),
+    "tril_indices": tril_indices, "triu_indices": partial(tril_indices, upper=True),
+    "broadcast_tensors": lambda *tensors: _as_tensors(np.broadcast_arrays(*tensors)),
+    "diag_embed": lambda input: constant(input)[..., None] * np.eye(np.shape(raw(input))[-1]),
+    "cartesian_prod": lambda *tensors: np.stack(np.meshgrid(*map(constant, tensors), indexing="ij"), -1).reshape(
+        -1, len(tensors)),
+    "complex": lambda real, imag: constant(real) + 1j * constant(imag),
+    "polar": lambda abs, angle: constant(abs) * (np.cos(angle) + 1j * np.sin(angle)),
     "tensordot": lambda a, b, dims=2: _as_tensors(np.tensordot(a, b, dims)),
 }  # fmt: skip
 
-linalg = Names("torch.linalg", **{name: adapt_function(getattr(np.linalg, name)) for name in _LINALG.split()})
+linalg = Names("torch.linalg", **{name: adapt_function(getattr(np.linalg, name)) for name in _LINALG.split()},
+               solve_triangular=solve_triangular)  # fmt: skip
 fft = Names("torch.fft", **{name: adapt_function(getattr(np.fft, name)) for name in _FFT.split()})

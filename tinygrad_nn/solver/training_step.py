@@ -171,7 +171,7 @@ class CompiledStep(TrainingStep):
             watch_growth(task.updater.entries[0][3], value, self.solver)
         self.gradients = gradients if foreseen is None else foreseen
         for parameter, w in zip(task.parameters, new, strict=True):
-            parameter.data = parameter.node.out = np.asarray(w)  # type: ignore[union-attr]
+            parameter.data = np.asarray(w)
         task.resume(states)
         task.publish()
         for (owner, name), left in zip(self.places, buffers, strict=True):

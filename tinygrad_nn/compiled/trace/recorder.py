@@ -127,6 +127,10 @@ class Recorder(Mode):
             known = self.name(self.value("constant", arg, data=arg), arg)
         return known
 
+    def refuse_writing(self) -> None:
+        """Raise, since each call is to write: ``t[index] = value`` of a constant is no recorded operation."""
+        raise Untraceable("t[index] = x, or t += x, writes into a Tensor. Write t = t.at[index].set(x), or t = t + x.")
+
     def entered(self, args: tuple[Any, ...], meta: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return a primitive's arguments with plain arrays in its metadata.
 

@@ -13,7 +13,7 @@ from ...common.entry_count import EntryCount
 from ...node import thread
 from ...ops.plain import delegate_methods, returns_plain
 from ...primitive import METHODS, OVERRIDES, Primitive, no_rule
-from ...tensor import Tensor, store_array, stored_array
+from ...tensor import Tensor, stored_array
 from ...tree import flatten
 
 # Functions of shape and dtype have the same answer for every sample; all others are answered for each sample.
@@ -115,7 +115,7 @@ class Level:
         mapped: Mapped = object.__new__(Mapped)
         mapped.full, mapped.level, mapped.label = full, self, None
         mapped.node = full.node if isinstance(full, Tensor) else None
-        store_array(mapped, placeholder(full.shape[1:], full.dtype))
+        mapped._array = placeholder(full.shape[1:], full.dtype)
         return mapped
 
     def has(self, x: Any) -> bool:
