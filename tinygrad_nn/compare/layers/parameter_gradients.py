@@ -97,7 +97,7 @@ class _Gradient(NamedTuple):
     ) -> Iterator[tuple[Factor, bool]]:
         """Yield the factors with which an equation fits, each with whether the penalty is added without the factor."""
         sums = (p + e if np.shape(e) in ((), p.shape) else p for p, e in zip(base, penalties, strict=True))
-        has_penalty = any(np.any(e) for e in penalties)
+        has_penalty = any(np.count_nonzero(e) for e in penalties)
         for bases, extras in ((base, penalties), (sums, [0.0] * len(self.witnesses))):
             factor = fit_scale(self.witnesses, self.arrays, bases, extras, self.k, floor)
             if factor is not None:
@@ -122,7 +122,7 @@ class _Gradient(NamedTuple):
 
     def by_suspect(self, suspect: Suspect, base: list[Array], penalties: list[Array | float]) -> Iterator[Option]:
         """Yield the options that it is what a suspect computes, perhaps times a factor or without the penalty."""
-        has_penalty = any(np.any(e) for e in penalties)
+        has_penalty = any(np.count_nonzero(e) for e in penalties)
         factors = [*self.fitting_factors(base, penalties, self.floor)]
         if suspect.kind == "transpose" and has_penalty:  # the penalty may be transposed with it
             transposed: list[Array | float] = [w.case.penalty(self.k).T for w in self.witnesses]
