@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import GradientWarning, Tensor, nn, no_grad, optim, vmap
+from tinygrad_nn import GradientWarning, Tensor, assert_gradients, grad, nn, no_grad, optim, vmap
 from tinygrad_nn import compile as compile_function
 from tinygrad_nn.leaves import WRITTEN
 from tinygrad_nn.optim import SGD
@@ -352,14 +352,55 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a leaf": (lambda: operator.setitem(Tensor(START), 0, 1.0), "write t = t.at[index].set(value)"),
     "a result": (lambda: operator.setitem(2 * Tensor(START), 0, 1.0), "write t = t.at[index].set(value)"),
     "a result, unrecorded": (lambda: unrecorded(2 * Tensor(START)), "write t = t.at[index].set(value)"),
-    "a value with a graph": (lambda: operator.setitem(constant(), 0, Tensor(1.0)), "torch.stack(parts)"),
+    "a value with a graph": (lambda: operator.setitem(Tensor(SHARED, False), 0, Tensor(1.0)), "torch.stack(parts)"),
+    "a value for a view": (lambda: operator.setitem(constant()[0], 0, Tensor(1.0)), "torch.stack(parts)"),
+    "a frozen leaf": (lambda: operator.setitem(Tensor(START.copy()).requires_grad_(False), 0, Tensor(1.0)), "torch.s"),
+    "after a view": (lambda: filled(lambda t: t[0]), "write t = t.at[index].set(value)"),
+    "after a use": (lambda: filled(lambda t: t * 2), "write t = t.at[index].set(value)"),
+    "unrecorded after a result": (lambda: filled(lambda t: unrecorded(t)), "write t = t.at[index].set(value)"),
+    "a sum": (lambda: filled(lambda t: operator.setitem(t, 0, t[0] + Tensor(1.0))), "t = t.at[index].add(value)"),
+    "a view before": (lambda: filled(lambda t: None, lambda t: t.detach()[0]), "torch.stack(parts)"),
+    "a use before": (lambda: filled(lambda t: None, lambda t: t * Tensor(1.0)), "torch.stack(parts)"),
     "memory of a graph": (lambda: operator.setitem((2 * Tensor(START)).detach(), 0, 1.0), "Write t = t.clone() first"),
     "a method of a leaf": (lambda: Tensor(START).add_(1), "use what add(...) returns"),
     "fill_ of a leaf": (lambda: Tensor(START).fill_(1), "nn.init.constant_(parameter"),
     "another shape": (lambda: constant().unsqueeze_(0), "t has (2, 3). Write t = t.unsqueeze(...)"),
     "another dtype": (lambda: Tensor([1, 2]).div_(2), "has dtype float64, and t has int64. Write t = t.div(...)"),
+    "a gradient in vmap": (lambda: vmap(grad(lambda x: operator.setitem(constant(), (0, 0), x)))(START[0]), "torch.s"),
     "in vmap": (lambda: vmap(lambda x: operator.setitem(constant(), 0, x))(START), "torch.stack(parts)"),
 }  # fmt: skip
+
+
+SHARED = START.copy()
+
+
+def filled(after: Callable[[Any], Any], before: Callable[[Any], Any] = lambda t: None) -> Any:
+    """A constant that becomes a result, after something else was made of it; it is filled again after another thing."""
+    t = constant()
+    held = [before(t)]
+    t[0] = Tensor(1.0)
+    held.append(after(t))
+    t[1] = Tensor(2.0)
+    return held
+
+
+def test_a_constant_that_nothing_else_refers_to_is_filled_with_results() -> None:
+    def states(w: Any) -> Any:
+        out = same = Tensor(np.zeros((4, 2)), requires_grad=False)
+        h = w[0]
+        for k in range(4):
+            h = np.tanh(w @ h)
+            out[k] = h
+        out[0, 1] = 0.5
+        assert out is same
+        return out
+
+    w, expected = np.array([[0.5, -0.3], [0.2, 0.8]]), np.zeros((4, 2))
+    for k in range(4):
+        expected[k] = np.tanh(w @ (expected[k - 1] if k else w[0]))
+    expected[0, 1] = 0.5
+    np.testing.assert_allclose(states(Tensor(w)).data, expected, rtol=1e-15)
+    assert_gradients(lambda w: states(w) ** 2, w, order=2)
 
 
 def constant() -> Any:

@@ -21,10 +21,10 @@ from .common.forks import renewed_after_fork
 from .common.masked import unmasked
 from .common.printable import printable
 from .degenerate import rules_at_ties
-from .leaves import WRITTEN, add_gradient, root_array
+from .leaves import WRITTEN, add_gradient, holders, root_array
 from .node import FREED, Node, switched, thread
 from .primitive import NO_METADATA, Primitive, Ties, sum_to
-from .tensor import Tensor, holders, raw, wrap
+from .tensor import Tensor, raw, wrap
 
 LONG = 1024  # Nodes this much older than the root are reused; small graphs are no burden on the garbage collector
 DOUBLE = np.dtype(float)  # the dtype of most gradients; one object, so `is` compares it

@@ -6,6 +6,7 @@ gradient, which then grows from step to step. Notes on a leaf's Node remember wh
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -28,14 +29,16 @@ PILED = (
     "step to step. Clear it before each backward: {edit}"
 )
 LIVE_VALUE = (
-    "the value has a graph, which the array of a constant cannot hold. Write t = t.at[index].set(value), or collect "
-    "the parts in a list and join them: torch.stack(parts), np.stack(parts). Without gradients, write value.detach()."
+    "the value has a graph, which this Tensor cannot hold, since its array is used elsewhere, by a view or in a graph. "
+    "Write t = t.at[index].set(value), or collect the parts in a list and join them: torch.stack(parts), "
+    "np.stack(parts). Without gradients, write value.detach()."
 )
 SHARED = (
     "this Tensor cannot be written into, since it shares its memory with a result that a graph needs, or with a "
     "read-only array. Write t = t.clone() first."
 )
 WRITTEN: dict[int, tuple[ref[Any], int]] = {}  # the ids of arrays that were written into, while they live, and when
+holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # without it, assume the object is shared
 FILLS: dict[str, Callable[..., Any]] = {  # what fills a Tensor -> the values
     "fill_": lambda t, value: value,
     "zero_": lambda t: 0,
@@ -76,16 +79,35 @@ def assign_data(t: Any, value: Any) -> None:
         t.node.out = array
 
 
+def _is_alone(t: Any) -> bool:
+    """Tell whether nothing else holds the array of a constant, or of one that was filled with results.
+
+    Then no view and no graph can miss that the Tensor becomes another one. The counts are those without others: the
+    Tensor, its Node, and the argument of the count.
+    """
+    if t._array.base is not None or t._batched is not None or thread.mode.traces:
+        return False
+    if t.node is None:
+        return t.label is None and holders(t._array) == 2  # a frozen parameter has a label
+    return t.node.primitive is not None and t.node.primitive.name == "at_set" and holders(t._array) == 3
+
+
 def write(t: Any, index: Any, value: Any) -> None:
     """Write into a Tensor, ``t[index] = value``: into the array of a constant, or into a copy of a leaf's array.
 
     The array of a leaf is replaced, since an older graph may hold it; views of a constant change with it, as in NumPy.
+    A constant that nothing else refers to becomes a result if the value has a graph: ``outputs[k] = model(x)``.
     """
+    live, mapped = thread.mode.grad and getattr(value, "node", None) is not None, getattr(value, "_batched", None)
+    if (live or (t.node is not None and thread.mode.grad)) and mapped is None and _is_alone(t):
+        new = t.at[index].set(value)
+        t._array, t.node = new._array, new.node
+        return
     if not is_writable(t):
         raise TypeError(NO_WRITING)
     if thread.mode.traces:
         thread.mode.refuse_writing()  # type: ignore[attr-defined]
-    if (thread.mode.grad and getattr(value, "node", None) is not None) or getattr(value, "_batched", None) is not None:
+    if live or mapped is not None:
         raise TypeError(LIVE_VALUE)
     data = t.data if t.node is None else t.data.copy()
     if not data.flags.writeable:
@@ -260,8 +282,6 @@ def _rate(d: Array, g: Array, size: float, dtype: Any) -> float:
 
 def _stacklevel() -> int:
     """Return the ``stacklevel`` with which `warnings.warn` in `warn_user` names the first frame outside the package."""
-    import sys
-
     frame, level = sys._getframe(1), 1
     package = __name__.rpartition(".")[0]
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
@@ -16,7 +15,7 @@ from .common.bool_array import BoolArray, as_bools
 from .common.device import device
 from .common.entry_count import EntryCount
 from .common.masked import unmasked
-from .leaves import assign_data, assign_gradient, in_place_method, read_gradient, updated_in_place, write
+from .leaves import assign_data, assign_gradient, holders, in_place_method, read_gradient, updated_in_place, write
 from .node import BY_NAME, NO_ARRAY, NO_NUMBER, NO_TEXTS, Node, born, leaf_node, thread
 from .primitive import (
     ATTRIBUTES,
@@ -36,7 +35,6 @@ from .primitive import (
 
 _new, _ndarray = object.__new__, np.ndarray
 _close: Any = np.ndarray.setflags
-holders: Callable[[Any], int] = getattr(sys, "getrefcount", lambda _: 4)  # without it, assume the object is shared
 _PLAIN = frozenset({float, int, bool, complex})  # arguments that need no conversion
 
 
