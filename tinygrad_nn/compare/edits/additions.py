@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .scope import Scope, can_broadcast, is_array, is_integer
-from .trees import Spot, attribute, call, first_factor, minus, name, number, over, plus, power, times
+from .trees import Spot, attribute, call, constant, first_factor, minus, name, number, over, plus, power, times
 
 
 class Additions:
@@ -96,9 +96,11 @@ class Additions:
         shape = np.shape(self.scope.value(node)) if rest else ()
         atoms = [atom for atom in self.scope.atoms if shape and atom.shape == shape and is_array(atom.value)]
         for atom in atoms:
-            if np.asarray(atom.value).dtype.kind == "f":
+            is_item = isinstance(atom.node, ast.Subscript) and isinstance(constant(atom.node.slice), int)
+            if np.asarray(atom.value).dtype.kind == "f" and not is_item:  # an item belongs to one round of a loop
                 far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
-                yield from ((1.45 + far, new) for g in rest for new in _times_slopes(g, atom.node))
+                others = [g for g in rest if ast.unparse(first_factor(g)) != ast.unparse(atom.node)]
+                yield from ((1.45 + far, new) for g in others for new in _times_slopes(g, atom.node))
 
     def _with_term(self, node: ast.expr, shape: tuple[int, ...]) -> Iterator[tuple[float, ast.AST]]:
         """Yield the expression plus or minus a value in scope, and minus its mean."""
@@ -181,9 +183,11 @@ class Additions:
             yield 1.4, times(node, minus(number(1), power(tanh, 2)))
 
 
-def _is_slope(node: ast.expr) -> bool:
-    """Tell whether an expression looks like the derivative of an activation: a comparison, or 1 minus something."""
-    return isinstance(node, ast.Compare) or (isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.Mult)))
+def _is_slope(node: ast.AST) -> bool:
+    """Tell whether an expression looks like the derivative of an activation: a comparison, 1 - a**2, or a * (1 - a)."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        return any(isinstance(part, ast.BinOp) and isinstance(part.op, ast.Sub) for part in (node.left, node.right))
+    return isinstance(node, ast.Compare) or (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub))
 
 
 def _times_slopes(node: ast.expr, other: ast.expr) -> list[ast.expr]:

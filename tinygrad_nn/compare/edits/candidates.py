@@ -315,7 +315,7 @@ class CandidateWriter(Additions):
                     elts[i], elts[j] = elts[j], elts[i]
                     yield 1.1, type(node)(elts, ast.Load())
             half, odd = divmod(len(node.elts), 2)
-            if half > 1 and not odd:  # the gradients of the second layer come first
+            if half > 1 and not odd and isinstance(spot.parent, ast.Return):  # those of the second layer come first
                 yield 1.1, type(node)([*node.elts[half:], *node.elts[:half]], ast.Load())
             if len(node.elts) > 2 and not isinstance(spot.parent, ast.Return):
                 yield 1.2, type(node)(node.elts[::-1], ast.Load())
