@@ -368,7 +368,8 @@ def test_the_loss_of_a_namespace() -> None:
 def test_the_statements_that_made_what_a_name_holds() -> None:
     cells = ["", "dx = 1\ndy = 2\n", "dx = 3\n%magic\n", "a, (dz) = 4, 5\nself.dW = dx\ndq[0] = 1",
              "dy += 1\nif dy:\n    dp: int = 1\nh['a'] = 1; h['b'] = 2\nh['a'][0] += 1",
-             "dr = 1\ndr[0] = 2\ndr = 2 * dr\nds = {}\nds['x'] = 1\nds = 3\ndt = dr\ndt = dr\ndt[1] -= 1"]  # fmt: skip
+             "dr = 1\ndr[0] = 2\ndr = 2 * dr\nds = {}\nds['x'] = 1\nds = 3",
+             "\n\n\n\n\n\ndt = dr\ndt = dr\ndt[1] -= 1\ndt: int"]  # fmt: skip
     space = Namespace({"In": cells}, None)
     names = ("dx", "dy", "dz", "a", "dW", "dq", "dq[1]", "dp", "h['a']", "dr", "ds", "ds['x']", "dt", "none")
     found = {name: [(s.line, s.text) for s in space.statements_of(name)] for name in names}

@@ -262,7 +262,8 @@ class Judgement:
             if are_known([plain.bounds[1][k]], [plain.walked.rule_gradients[node]], plain._eps):
                 known.add(k)
         right = known - plain.wrong
-        if all(k in near for k, m in enumerate(plain.matches) if m.version.node.primitive is None):
+        leaves = {k for k, m in enumerate(plain.matches) if m.version.node.primitive is None}
+        if leaves and leaves <= near:
             right, right_values = right | near, right_values | near
         is_beyond = is_beyond_guard(self.tape.operations)
         return Trial(factor, right, set() if is_beyond else known, right_values, plain)

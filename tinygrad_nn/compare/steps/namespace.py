@@ -139,7 +139,8 @@ class Namespace:
         except SyntaxError:  # a cell with a notebook command such as %time
             return
         kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)
-        nodes = [node for node in ast.walk(tree) if isinstance(node, kinds) and first <= node.lineno <= last]
+        nodes = [node for node in ast.walk(tree) if isinstance(node, kinds) and node.value is not None
+                 and first <= node.lineno <= last]  # fmt: skip
         for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
             for target in targets(node):
                 is_whole = not isinstance(node, ast.AugAssign) and not _reads(node.value, target)
@@ -198,12 +199,10 @@ def _containers(target: ast.expr) -> Iterator[str]:
     yield from target_labels(target)
 
 
-def _reads(value: ast.expr | None, target: ast.expr) -> bool:
+def _reads(value: Any, target: ast.expr) -> bool:
     """Tell whether an expression reads the name or the part that it is assigned to."""
     label = ast.unparse(target)
-    return value is not None and any(
-        type(part) is type(target) and ast.unparse(part) == label for part in ast.walk(value)
-    )
+    return any(type(part) is type(target) and ast.unparse(part) == label for part in ast.walk(value))
 
 
 def _adds(statement: Statement, label: str) -> bool:
