@@ -156,7 +156,8 @@ def _write_result(name: str, function: Callable[..., Any], t: Any, *args: Any, *
 def updated_in_place(t: Any, new: Any) -> Any:
     """Return the result of ``t -= step``: t itself with the new values if it may be written into, else the new Tensor.
 
-    It may be if the new Tensor has no graph, and the same shape. A constant keeps its dtype only if that is the same.
+    It may be if the new Tensor has no graph, and the same shape. A constant must have the same dtype, and must hold its
+    array alone: a graph may need the old values, as where code for arrays uses ``n`` and then writes ``n += 1``.
     """
     traces, node = thread.mode.traces, t.node
     if new.node is not None or new._batched is not None or not is_writable(t) or t.data.shape != new.data.shape:
@@ -168,8 +169,9 @@ def updated_in_place(t: Any, new: Any) -> Any:
     elif t.data.dtype == new.data.dtype and t.data.flags.writeable:
         if traces:
             thread.mode.refuse_writing()  # type: ignore[attr-defined]
+        if not _is_alone(t):
+            return new
         t.data[...] = new.data
-        _remember_written(t.data)
     else:
         return new
     return t

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -118,6 +119,15 @@ def is_transposed(node: ast.AST) -> bool:
 def transposed(node: ast.expr) -> ast.expr:
     """Return ``a.T`` for ``a``, and ``a`` for ``a.T``."""
     return node.value if isinstance(node, ast.Attribute) and node.attr == "T" else attribute(node, "T")
+
+
+def is_renamed(old: Any, new: Any) -> bool:
+    """Tell whether two expressions differ in one name only, however often it occurs."""
+    a, b = ({node.id for node in ast.walk(x) if isinstance(node, ast.Name)} for x in (old, new))
+    if len(a - b) != 1 or len(b - a) != 1:
+        return False
+    (before,), (after,) = a - b, b - a
+    return re.sub(rf"\b{before}\b", after, ast.unparse(old)) == ast.unparse(new)
 
 
 def have_other_slopes(old: Any, new: Any) -> bool:

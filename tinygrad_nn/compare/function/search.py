@@ -308,4 +308,5 @@ def _fitting_factor(data: GradientData, mutant: Mutant, input_numbers: Sequence[
     factor = fit_factor(
         data, input_numbers, lambda trace, right: mutant_gradients if trace is data.trace else mutant.walk(trace)
     )
-    return None if factor is None or factor.name == "0" else factor  # 0 times anything is a lost gradient
+    is_lost = factor is not None and factor.name == "0"
+    return None if is_lost and any(np.any(data.user_gradients[i]) for i in input_numbers) else factor

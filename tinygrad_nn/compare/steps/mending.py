@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..diagnosis import KINDS, Diagnosis, Row
 from ..edits import Edit
-from ..edits.trees import constant, have_other_slopes, transposed
+from ..edits.trees import constant, have_other_slopes, is_renamed, transposed
 from ..guards import Excused, guard_diagnosis
 from ..tiny_constants import largest_difference
 from .forward_values import Saved
@@ -315,6 +315,8 @@ def _kind_of_replaced(old: Any, new: Any, values: set[str]) -> str:
     is_product = isinstance(old, ast.BinOp) and isinstance(old.op, ast.MatMult)
     if is_product and ast.unparse(transposed(old.left)) == ast.unparse(new.left):
         return "transpose"
+    if isinstance(old, ast.BinOp) and is_renamed(old, new):
+        return "wrong_value"
     if have_other_slopes(old, new):
         return "wrong_derivative"
     if isinstance(old, ast.Constant) and isinstance(new, ast.Name) and _is_gradient(new.id, values):
