@@ -505,6 +505,15 @@ def test_an_index_that_was_written_into_is_known() -> None:
         y.backward()
 
 
+def test_what_was_written_before_it_was_used_is_right_whatever_was_written_later() -> None:
+    first, later, x = Tensor(np.ones(2)).detach().clone(), Tensor(np.ones(2)).detach().clone(), Tensor([3.0, 4.0])
+    first[0] = 5.0
+    y = (x * first).sum()
+    later[0] = 7.0
+    y.backward()
+    assert x.grad.tolist() == [5.0, 1.0]
+
+
 def test_what_was_written_into_is_forgotten_with_its_memory() -> None:
     before = len(WRITTEN)
     c = Tensor(np.zeros(3), requires_grad=False)

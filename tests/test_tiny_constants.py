@@ -944,3 +944,27 @@ def test_a_derivative_that_the_loss_has_undone_is_found(extra: str, activation: 
         said = " ".join(text for d in report.diagnoses for text in (d.text, *d.evidence))
         assert "write dz = (p - y) / len(y) instead of " in said, str(report)
         assert "multiplied by 0" not in said
+
+
+def test_a_clip_at_inputs_where_all_digits_are_known() -> None:
+    text = CLIPPED.replace("+ b\n", "\n").replace("(w, b, ", "(w, ").replace("    db = dz.sum()\n", "").replace("dw, db", "dw")
+    X, y = np.array([[1.0, 2.0], [3.0, -1.0], [2.0, 2.0]]), np.array([1.0, 1.0, 0.0])
+    for mistake, ok in (("", True), (" * (1 + 1e-5)", False)):
+        changed = text.replace("dw = X.T @ dz", f"dw = X.T @ dz{mistake}")
+        forward, backward = (written(changed, name, X=X, y=y) for name in ("forward", "backward"))
+        report = compare_steps(forward, backward, (np.array([-20.0, 5.0]),))
+        assert report.ok is ok, str(report)
+        assert not ok or report.kinds == ("convention",)
+
+
+def test_no_mistake_times_0_explains_a_gradient() -> None:
+    rng = np.random.default_rng(0)
+    X, w, y = rng.normal(size=(7, 3)), rng.normal(size=3), (rng.random(7) > 0.5) * 1.0
+    text = EXTRA.replace("ACTIVATION", SIGMOID).replace("RIGHT", "(p - y) * p * (1 - p) / len(y)")
+    text = text.replace("LOSS", "-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))")
+    forward = written(text, "forward", X=X, y=y)
+    space: dict[str, Any] = {"np": np, "X": X, "y": y}
+    exec(text, space)  # without a source, no edit of a line is found
+    report = compare_gradients(forward, (w, 0.3), manual=space["backward"])
+    assert not report.ok
+    assert "multiplied by 0" not in str(report)
