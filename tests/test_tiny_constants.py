@@ -947,7 +947,8 @@ def test_a_derivative_that_the_loss_has_undone_is_found(extra: str, activation: 
 
 
 def test_a_clip_at_inputs_where_all_digits_are_known() -> None:
-    text = CLIPPED.replace("+ b\n", "\n").replace("(w, b, ", "(w, ").replace("    db = dz.sum()\n", "").replace("dw, db", "dw")
+    text = CLIPPED.replace("+ b\n", "\n").replace("(w, b, ", "(w, ").replace("dw, db", "dw")
+    text = text.replace("    db = dz.sum()\n", "")
     X, y = np.array([[1.0, 2.0], [3.0, -1.0], [2.0, 2.0]]), np.array([1.0, 1.0, 0.0])
     for mistake, ok in (("", True), (" * (1 + 1e-5)", False)):
         changed = text.replace("dw = X.T @ dz", f"dw = X.T @ dz{mistake}")
