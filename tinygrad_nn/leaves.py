@@ -74,9 +74,11 @@ def is_writable(t: Any) -> bool:
 
 def assign_data(t: Any, value: Any) -> None:
     """Give a Tensor another array, and its Node too if it is a leaf; of a Tensor take the array."""
-    t._array = array = value if type(value) is np.ndarray else np.asarray(getattr(value, "_array", value))
-    if t.node is not None and not t.node.inner:
-        t.node.out = array
+    if type(value) is not np.ndarray:
+        value = np.asarray(getattr(value, "_array", value))
+    t._array, node = value, t.node
+    if node is not None and node.primitive is None and not (node.notes and "input" in node.notes):  # not node.inner
+        node.out = value
 
 
 def _is_alone(t: Any) -> bool:

@@ -217,14 +217,10 @@ class Tensor:
         self._array, self.label = array, name
         self.node = leaf_node(array, name) if requires_grad and array.dtype.kind in "fc" else None
 
-    @property
-    def data(self) -> np.ndarray[Any, Any]:
-        """The ndarray with the values; a Tensor that is assigned loses its graph."""
-        return self._array
-
-    @data.setter
-    def data(self, value: Any) -> None:
-        assign_data(self, value)
+    # A getter in C and a setter of one call, since each step of a training reads and assigns the data of all parameters.
+    data: np.ndarray[Any, Any] = property(  # type: ignore[assignment]
+        operator.attrgetter("_array"), assign_data, doc="The ndarray; a Tensor that is assigned loses its graph."
+    )
 
     @property
     def name(self) -> str | None:
