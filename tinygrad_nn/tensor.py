@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -217,10 +217,16 @@ class Tensor:
         self._array, self.label = array, name
         self.node = leaf_node(array, name) if requires_grad and array.dtype.kind in "fc" else None
 
-    # A getter in C and a setter of one call, since each step of a training reads and assigns the data of all parameters.
-    data: np.ndarray[Any, Any] = property(  # type: ignore[assignment]
-        operator.attrgetter("_array"), assign_data, doc="The ndarray; a Tensor that is assigned loses its graph."
-    )
+    if TYPE_CHECKING:
+
+        @property
+        def data(self) -> np.ndarray[Any, Any]: ...  # noqa: D102 - it is below
+
+        @data.setter
+        def data(self, value: Any) -> None: ...
+    else:  # a getter in C and a setter of one call: each step of a training reads and assigns all parameters
+        data = property(operator.attrgetter("_array"), assign_data, None,
+                        "The ndarray with the values; a Tensor that is assigned loses its graph.")  # fmt: skip
 
     @property
     def name(self) -> str | None:
