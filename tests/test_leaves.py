@@ -505,6 +505,16 @@ def test_an_index_that_was_written_into_is_known() -> None:
         y.backward()
 
 
+def test_a_leaf_that_was_written_into_by_way_of_its_constant_is_known() -> None:
+    x = Tensor([1.0, 2.0, 3.0])
+    y, z = (x * x).sum(), (x + 1).sum()
+    x.detach()[0] = 9.0
+    with pytest.raises(RuntimeError, match="was written into after that"):
+        y.backward()
+    z.backward()
+    assert x.grad.tolist() == [1.0, 1.0, 1.0]
+
+
 def test_what_was_written_before_it_was_used_is_right_whatever_was_written_later() -> None:
     first, later, x = Tensor(np.ones(2)).detach().clone(), Tensor(np.ones(2)).detach().clone(), Tensor([3.0, 4.0])
     first[0] = 5.0

@@ -30,8 +30,9 @@ LONG = 1024  # Nodes this much older than the root are reused; small graphs are 
 DOUBLE = np.dtype(float)  # the dtype of most gradients; one object, so `is` compares it
 READS_NO_VALUES = frozenset({"add", "subtract", "concatenate", "stack"})  # operations whose rules use shapes only
 OVERWRITTEN = (
-    "{name} has a constant Tensor as an argument, which was written into after that, so the values that its gradient "
-    "needs are lost. Call backward() before the Tensor changes, or write t = t.clone() before t[index] = value."
+    "{name} has an argument that was written into after that, as a constant Tensor or by way of t.detach(), so the "
+    "values that its gradient needs are lost. Call backward() before it changes, or write t = t.clone() before "
+    "t[index] = value."
 )
 _by_age = attrgetter("index")
 for _part in vars(Primitive).values():
@@ -197,14 +198,13 @@ def walk(
 
 
 def _require_unwritten(root: Node, oldest: int) -> None:
-    """Raise if a constant that a rule reads was written into after the operation that used it."""
+    """Raise if an argument that a rule reads was written into after the operation that used it."""
     last = max([index for _, index in [*WRITTEN.values()]], default=0)
     for node in ancestors((root,), oldest):
         if (primitive := node.primitive) is None or node.index > last or primitive.name in READS_NO_VALUES:
             continue
-        parents: Any = node.parents
-        constants = [arg for arg, parent in zip(node.args, parents, strict=True) if parent is None]  # type: ignore[arg-type]
-        for array in [*constants, *(part for x in node.meta.values() for part in (x if type(x) is tuple else (x,)))]:
+        options = [part for x in node.meta.values() for part in (x if type(x) is tuple else (x,))]
+        for array in (*node.args, *options):  # type: ignore[misc]
             found = WRITTEN.get(id(root_array(array))) if type(array) is np.ndarray else None
             if found is not None and found[1] > node.index:
                 raise RuntimeError(OVERWRITTEN.format(name=primitive.name))
