@@ -571,6 +571,11 @@ def test_distances_of_pairs() -> None:
 
 def test_classes_are_sampled_with_their_probabilities_and_the_gradient_of_the_soft_ones() -> None:
     logits = np.log([0.2, 0.5, 0.3])
+    exponential = np.random.default_rng(0).exponential(size=ROWS.shape)
+    for tau in (0.5, 2.0):  # the noise is that of the generator, and tau divides it too
+        powers = (np.exp(ROWS) / exponential) ** (1 / tau)
+        found = F.gumbel_softmax(ROWS, tau, rng=0)
+        np.testing.assert_allclose(found, powers / powers.sum(axis=-1, keepdims=True), rtol=1e-12)
     hard = F.gumbel_softmax(np.tile(logits, (40_000, 1)), hard=True, rng=1)
     assert set(np.unique(hard)) == {0.0, 1.0}
     np.testing.assert_allclose(hard.mean(axis=0), [0.2, 0.5, 0.3], atol=0.01)  # four standard deviations
