@@ -20,7 +20,8 @@ from .tiny_constants import LOGARITHMS, TINY, effect_of_tiny_constant, is_limit,
 
 Array = np.ndarray[Any, Any]
 
-GUARDS = frozenset({"add", "subtract", "maximum", "minimum", "clip"})
+CLIPS = frozenset({"maximum", "minimum", "clip"})
+GUARDS = CLIPS | {"add", "subtract"}
 PASSED_ON = GUARDS | {"alias", "negative", "getitem", "where"}
 FACTORS = tuple(4.0**-k for k in (1, 2, 3, 5, 7))  # of inputs that are tried if values have lost their digits
 KNOWN, KNOWN_EPS = 1e-6, 1e4  # of the largest entry, and epsilons of it: a larger bound would hide mistakes
@@ -148,11 +149,15 @@ def _is_protective(node: Node, operations: Sequence[Node]) -> bool:
 
 
 def is_beyond_guard(operations: Sequence[Node]) -> bool:
-    """Tell whether a value that a guard protects has lost its digits: it is near 0, or 1 - a for an a near 1, or 1."""
+    """Tell whether a value that a guard protects has lost its digits, or is cut off by the guard.
+
+    Digits are lost if it is near 0, or 1 - a for an a near 1, or 1.
+    """
     for node in operations:
         for guard in map(float, filter(_is_guard, args_of(node))):
             for parent, x in zip(parents_of(node), args_of(node), strict=True):
-                is_lost = np.abs(x) < (guard if parent is not None and name_of(parent) == "subtract" else NEAR_0)
+                is_cut = name_of(node) in CLIPS or (parent is not None and name_of(parent) == "subtract")
+                is_lost = np.abs(x) < (guard if is_cut else NEAR_0)
                 if np.ndim(x) and np.any(is_lost if guard <= TINY else x > guard):
                     return True
     return False

@@ -243,30 +243,18 @@ class Judgement:
         return other
 
     def _trial(self, factor: float) -> Trial:
-        """Tell which gradients are right if constants such as 1e-8 are left out of the forward.
-
-        A clipped p has another derivative of log than p, and p (1 - p) makes up for it but for a negligible difference:
-        if all inputs have the right gradients up to that, such a gradient need not follow its own rule.
-        """
+        """Tell which gradients are right if constants such as 1e-8 are left out of the forward."""
         plain = self.without_guards()
-        share = negligible(largest_guard(self.tape.operations))
-        right_values, near, known = set(), set(), set()
+        right_values, known = set(), set()
         for k, m in enumerate(plain.matches):
             node, bound = m.version.node, plain.bounds[0][k]
             value, right_value = plain.walked.states[k].array, plain.right_gradients[node]
             if is_within_bound(value, right_value, bound):
                 right_values.add(k)
-            allowed = bound + share * np.abs(right_value).max(initial=0)
-            if is_within_bound(value, right_value, allowed) and are_known([bound], [right_value], plain._eps):
-                near.add(k)
             if are_known([plain.bounds[1][k]], [plain.walked.rule_gradients[node]], plain._eps):
                 known.add(k)
-        right = known - plain.wrong
-        leaves = {k for k, m in enumerate(plain.matches) if m.version.node.primitive is None}
-        if leaves and leaves <= near:
-            right, right_values = right | near, right_values | near
         is_beyond = is_beyond_guard(self.tape.operations)
-        return Trial(factor, right, set() if is_beyond else known, right_values, plain)
+        return Trial(factor, known - plain.wrong, set() if is_beyond else known, right_values, plain)
 
     def effects_of_guards(
         self, judged: Sequence[_Judged], wrong: Sequence[int], excused: Excused

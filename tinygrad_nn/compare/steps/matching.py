@@ -7,7 +7,7 @@ in which the names are bound, the number of bindings, and how well the arrays fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,25 +91,56 @@ def _paired(values: list[Version], gradients: list[UserGradient], right_gradient
         states = gradients[-1].states[-1:] if values[0].node.primitive is None else states
         return [Match(gradients[-1], values[0], states, 1, len(gradients) - 1)]
 
+    groups = _with_their_multiples(values, gradients, right_gradients)
+
     def fit(i: int, j: int) -> float:
         right_gradient = right_gradients[values[i].node]
-        states = [s.array for s in gradients[j].states if s.array.shape == right_gradient.shape]
+        states = [s.array for g in groups[j] for s in g.states if s.array.shape == right_gradient.shape]
         if not states:
             return 0.1
         atol = 1e-8 * np.abs(right_gradient).max(initial=0)
         return 1.0 + 10.0 * any(np.allclose(x, right_gradient, rtol=1e-5, atol=atol) for x in states)
 
-    pairs = pair_in_reverse(len(values), len(gradients), fit)
-    by_line = _by_line(len(values), gradients)
+    pairs = pair_in_reverse(len(values), len(groups), fit)
+    by_line = _by_line(len(values), [group[0] for group in groups])
     if by_line and sum(fit(i, j) for i, j in by_line) >= sum(fit(i, j) for i, j in pairs):
         pairs = by_line
     matches = []
-    for (i, j), after in zip(pairs, [*(j for _, j in pairs[1:]), len(gradients)], strict=True):
+    for (i, j), after in zip(pairs, [*(j for _, j in pairs[1:]), len(groups)], strict=True):
+        is_input = values[i].node.primitive is None
         # unpaired bindings before the next pair may hold the gradient, as in ``dh = dh * mask``
-        unpaired = [] if values[i].node.primitive is None else gradients[j + 1 : after]
-        states = [*gradients[j].states, *(s for g in unpaired for s in g.states)]
-        matches.append(Match(gradients[j], values[i], states, len(gradients), len(unpaired)))
+        own = groups[j] if is_input else [g for group in groups[j:after] for g in group]
+        states = own[-1].states if is_input else [s for g in own for s in g.states]
+        matches.append(Match(own[0], values[i], states, len(gradients), len(own) - 1))
     return matches
+
+
+def _with_their_multiples(
+    values: list[Version], gradients: list[UserGradient], right_gradients: Mapping[Node, Array]
+) -> list[list[UserGradient]]:
+    """Group bindings of a gradient name: a multiple of the binding before, as in ``dp = dp / n``, belongs to it.
+
+    If the right gradient of a value is a multiple of that of another, as with ``h = h / 2``, each stands alone.
+    """
+    rights = [right_gradients[v.node] for v in values]
+    if any(_is_multiple(one, other) for one, other in pairwise(rights)):
+        return [[g] for g in gradients]
+    groups = [gradients[:1]]
+    for before, g in pairwise(gradients):
+        if _is_multiple(before.states[-1].array, g.states[-1].array):
+            groups[-1].append(g)
+        else:
+            groups.append([g])
+    return groups
+
+
+def _is_multiple(array: Array, other: Array) -> bool:
+    """Tell whether two arrays differ by a factor other than 0 and 1."""
+    if array.shape != other.shape or not np.isfinite([array, other]).all() or not array.any():
+        return False
+    k = np.argmax(np.abs(array))
+    a, b = array.flat[k], other.flat[k]
+    return bool(b and not np.allclose(array, other) and np.allclose(array * (b / a), other))
 
 
 def _by_line(count: int, gradients: Sequence[UserGradient]) -> list[tuple[int, int]]:
