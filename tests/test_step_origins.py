@@ -383,3 +383,25 @@ def test_a_gradient_of_zero_is_right_though_the_rounding_of_wrong_terms_is_large
     assert [step.name for step in report.steps if step.value_ok] == ["db"], str(report)
     lost = compared(NORMED.replace("dc - dc.mean(axis=0)", "dc"), inputs)
     assert {step.name: step.value_ok for step in lost.steps}["db"] is False
+
+
+HALVED = """def forward(x):
+    h = np.tanh(x)
+    h = h / 2
+    return (h**3).sum()
+
+
+def backward(x, h):
+    dh = 3 * h**2
+    dh = dh / 2
+    dx = dh * (1 - (2 * h) ** 2)
+    return dx
+"""
+
+
+@pytest.mark.parametrize("wrong", ["", "dh = dh * 2", "dh = dh * 1.0", "dh = -dh / 2"])
+def test_a_multiple_of_a_gradient_is_that_of_the_value_before_if_the_forward_takes_a_multiple(wrong: str) -> None:
+    report = compared(HALVED.replace("dh = dh / 2", wrong or "dh = dh / 2"), {"x": np.array([0.3, -0.7, 1.1])})
+    assert [(step.text, step.verdict) for step in report.steps][:2] == [
+        ("dh = 3 * h**2", "ok"), (wrong or "dh = dh / 2", "WRONG" if wrong else "ok"),
+    ]  # fmt: skip

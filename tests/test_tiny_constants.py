@@ -2,6 +2,7 @@
 
 import enum
 import functools
+import re
 import runpy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -439,6 +440,7 @@ IN_CODE = {
 }  # fmt: skip
 HELPERS = """
 import math
+import re
 import numpy as np
 GUARD = 3e-8
 
@@ -908,6 +910,58 @@ def test_a_chain_through_clipped_values_is_right_up_to_the_clip(mistake: str, sc
     report = compare_steps(forward, backward, (w, 0.3))
     assert report.ok == (not mistake), str(report)
     assert mistake or not report.kinds or report.kinds == ("convention",)
+
+
+CUT_OFF = """
+def forward(w):
+    z = X @ w
+    p = 1 / (1 + np.exp(-z))
+    q = np.clip(p, 1e-7, 1 - 1e-7)
+    return -np.mean(y * np.log(q) + (1 - y) * np.log(1 - q))
+
+
+def backward(w):
+    p = 1 / (1 + np.exp(-(X @ w)))
+    q = np.clip(p, 1e-7, 1 - 1e-7)
+    dq = (-y / q + (1 - y) / (1 - q)) / len(y)
+    dz = dq * q * (1 - q)
+    dw = X.T @ dz
+    return dw
+"""
+WAYS = {  # what is written otherwise, which is right up to the clip
+    "q": {},
+    "slope at p": {"dq * q * (1 - q)": "dq * p * (1 - p)"},
+    "dp": {"dq": "dp", "* q * (1 - q)": "* p * (1 - p)"},
+    "p": {"dq": "dp", "q": "p"},
+    "p, two lines": {" / len(y)\n": "\n    dq = dq / len(y)\n", "dq": "dp", "q": "p"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+@pytest.mark.parametrize(("right", "wrong", "kind"), [
+    ("", "", ""), (r"\(-y", "(y", "sign"), (r"len\(y\)\n", r"len(y) * 2\n", "scale"),
+    (r"\(1 - (.)\)\n    dw", r"(1 + \1)\n    dw", "wrong_derivative or sign"),
+])  # fmt: skip
+def test_what_a_clip_cuts_off_is_no_mistake_of_a_later_line(
+    way: str, scale: float, right: str, wrong: str, kind: str
+) -> None:
+    text = CUT_OFF
+    for old, new in WAYS[way].items():
+        text = text.replace(old, new)
+    text = re.sub(right, wrong, text) if kind else text
+    rng = np.random.default_rng(0)
+    space = {"X": rng.normal(size=(7, 3))}
+    w, space["y"] = rng.normal(size=3) * scale, (rng.random(7) > 0.5) * 1.0
+    forward, backward = (written(text, name, **space) for name in ("forward", "backward"))
+
+    for report in (compare_steps(forward, backward, w), compare_gradients(forward, w, manual=backward)):
+        assert report.ok == (not kind), str(report)
+        found = [d.kind for d in report.diagnoses if not d.harmless]
+        assert len(found) == bool(kind), str(report)
+        assert all(k in kind for k in found), str(report)
+        blamed = [] if not kind else ["dz"] if " or " in kind else ["dq" if "dq = " in text else "dp"]
+        assert [step.name for step in report.steps if step.verdict == "WRONG"] == (blamed if report.steps else [])
 
 
 EXTRA = """
