@@ -17,7 +17,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tinygrad_nn.cli import main
-from tinygrad_nn.data import Columns, read_table
+from tinygrad_nn.data import Column, Columns, read_columns, read_table
 from tinygrad_nn.data.columns import CellError, columns_of, target_numbers
 from tinygrad_nn.io import load_network
 
@@ -357,6 +357,73 @@ def test_early_stopping_and_weights_of_classes(capsys: Capture) -> None:
 def test_spreadsheets_are_refused_before_anything_is_read(capsys: Capture) -> None:
     assert main(["predict", "nowhere", "nowhere.csv", "--out", "p.xlsx"]) == 2
     assert "--out p.xlsx would hold CSV under the name of another format" in capsys.readouterr().err
+
+
+CODES = rows(40, lambda k, draw: f"{('1', '02', 'A', 'B', 'C')[k % 5]};{k % 5},5", "code;y")
+
+
+@pytest.mark.parametrize("many", [5, 90_000])  # NumPy reads the numbers of a large table
+def test_codes_and_kept_cells_stay_texts_in_a_large_table_too(many: int, capsys: Capture) -> None:
+    Path("t.csv").write_text(CODES)
+    Path("new.csv").write_text("code;id\n" + "".join(f"{('1', '02')[k % 2]};{k:09}\n" for k in range(many)))
+    assert main(["train", "--data", "t.csv", "--target", "y", "--out", "o", *FEW]) == 0
+    assert main(["predict", "o/model.safetensors", "new.csv", "--out", "p.csv", "--keep", "id,code"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    with Path("p.csv").open(encoding="utf-8", newline="") as file:
+        _, *found = csv.reader(file)
+    assert [row[:2] for row in found] == [[f"{k:09}", ("1", "02")[k % 2]] for k in range(many)]
+    network = load_network("o/model.safetensors")
+    wanted = network.predict(np.array([[0.0, 1, 0, 0, 0], [1, 0, 0, 0, 0]]))  # categories 02, 1, A, B, C
+    np.testing.assert_allclose([float(row[2]) for row in found[:4]], [*wanted[:, 0], *wanted[:, 0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("many", [5, 200_000])
+def test_whole_numbers_are_read_in_a_column_of_decimal_commas(many: int) -> None:
+    Path("new.csv").write_text("a;b\n" + "12345;2\n" * many)
+    x, _, _ = read_columns("new.csv", Columns((Column("a", "decimal comma"), Column("b", "thousands"))))
+    np.testing.assert_array_equal(x, [[12345.0, 2.0]] * many)
+
+
+NEW: list[tuple[str, str]] = [
+    ("a,code,y\n1.234,A,1\n", "row 1.*column 'a': '1.234' may be 1234, as in the training table, or 1.234. Write it"),
+    ("a,code,y\n1.5,A,1\n", "column 'a': '1.5' has a decimal point, and the column has decimal commas. Write '1,5'"),
+    ("a;code;y\n1,5;A;maybe\n", "new.csv, row 1, column 'y': 'maybe' is not a class of the network; the classes"),
+    ("a;code;y\n1,5;A;no\n1,5;A;\n", "new.csv, row 2, column 'y': the cell is empty; the classes are no, yes"),
+    ("a;code\n1,5;A\n", "there is no column 'y'. It has 'a', 'code'"),
+    ("a;code;y\n1,5;A;no\n1,5;C;no\n1,5;D;no\n",
+     "warning: new.csv, row 2 and 1 more, column 'code': .* not hold 'C', so that all columns .* 0. It holds A, B."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), NEW, ids=[said[:30] for _, said in NEW])
+def test_a_new_table_is_read_as_that_of_the_training_or_the_difference_is_told(
+    text: str, said: str, capsys: Capture
+) -> None:
+    Path("t.csv").write_text(rows(30, lambda k, draw: f"{k},5;{'AB'[k % 2]};{('no', 'yes')[k % 2]}", "a;code;y"))
+    Path("new.csv").write_text(text)
+    assert main(["train", "--data", "t.csv", "--target", "y", "--out", "o", *FEW]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "o/model.safetensors", "new.csv"]) == (0 if "warning" in said else 2)
+    err = capsys.readouterr().err
+    assert re.search(said, err), err
+
+
+@pytest.mark.parametrize(("form", "delimiter", "cells", "refused"), [
+    ("decimal comma", ",", ["1.234"], True), ("decimal comma", ";", ["1.234"], False),
+    ("decimal comma", ",", ["1.234", "1,5"], False), ("decimal comma", ",", ["1.234.567"], False),
+    ("thousands", ";", ["1,234"], True), ("thousands", ",", ["1,234"], False),
+    ("thousands", ";", ["1,234", "1,234.5"], False), ("number", ",", ["1.234"], False),
+])  # fmt: skip
+def test_a_number_that_can_be_read_in_two_ways_is_refused(
+    form: str, delimiter: str, cells: list[str], refused: bool
+) -> None:
+    def check() -> None:
+        Column("a", form).check_notation(cells, delimiter)
+
+    if not refused:
+        return check()
+    with pytest.raises(CellError, match="may be"):
+        check()
 
 
 def test_the_package_is_the_command() -> None:

@@ -16,11 +16,10 @@ from ..common.printable import printable
 from ..compare import RoadsReport
 from ..metrics import format_cm
 from .predictions import Prediction
-from .run import Errors, Outcome, PreparedRun, Scores
+from .run import Errors, Outcome, PreparedRun, Scores, short_list
 
 SHOWN = 20  # rows of predictions that are printed at most
 MOST_COLUMNS = 5  # with more classes, only the largest probability is printed
-MOST_CLASSES = 12  # names in a list at most
 
 
 class Report:
@@ -180,12 +179,6 @@ def difference_table(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[st
         for row in roads.parameters
     ]  # fmt: skip
     return heads, rows
-
-
-def short_list(names: Sequence[str], noun: str = "classes") -> str:
-    """Return the names of classes or columns as one text, shortened if there are many."""
-    more = f", ... ({len(names)} {noun})" if len(names) > MOST_CLASSES else ""
-    return ", ".join(map(str, names[:MOST_CLASSES])) + more
 
 
 def _table(*heads: str) -> Table:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 DTYPES = ("float64", "float32")
+MOST_CLASSES = 12  # names in a list at most
 FEW = 2  # rows whose graph is drawn by default; with few rows, the numbers are readable
 
 
@@ -197,22 +198,23 @@ def execute(run: PreparedRun, progress: bool = False, flow: bool = False) -> Out
 
 def _train_until_interrupt(run: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
     """Train; on Ctrl-C, restore the weights of the last complete epoch and return the history up to it, and True."""
-    kept = History()
     layers = run.network.layers
-    weights: list[Any] = []
+    kept: list[tuple[Epoch, list[Any]]] = []
 
     def keep(epoch: Epoch) -> None:
-        kept.add(epoch.loss, epoch.val_loss, epoch.metrics)
-        weights[:] = [(layer.W.data.copy(), layer.b.data.copy()) for layer in layers]
+        kept[:] = [(epoch, [(layer.W.data.copy(), layer.b.data.copy()) for layer in layers])]
 
     try:
         return learn(run, progress, flow, [keep]), False
     except KeyboardInterrupt:
-        if not weights or run.comm is not None:  # one rank alone cannot stop the others
+        if not kept or run.comm is not None:  # one rank alone cannot stop the others
             raise
+        (epoch, weights), = kept  # fmt: skip
         for layer, (W, b) in zip(layers, weights, strict=True):
             layer.W, layer.b = W, b
-        return kept, True
+        done, whole = epoch.number, epoch.history  # which may have one epoch more
+        metrics = {name: values[:done] for name, values in whole.metrics.items()}
+        return History(whole.loss[:done], whole.val_loss[:done], metrics), True
 
 
 def learn(
@@ -390,3 +392,9 @@ def _widths(text: str) -> list[int]:
             )
         widths.append(int(part))
     return widths
+
+
+def short_list(names: Sequence[str], noun: str = "classes") -> str:
+    """Return the names of classes or columns as one text, shortened if there are many."""
+    more = f", ... ({len(names)} {noun})" if len(names) > MOST_CLASSES else ""
+    return ", ".join(map(str, names[:MOST_CLASSES])) + more
