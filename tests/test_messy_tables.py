@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,32 @@ def test_parts_of_a_cross_validation_are_scored(capsys: Capture) -> None:
     assert np.mean(scores) > 0.85
     assert main(["train", "--cv", "1"]) == 2
     assert "--cv 1; there are 150 rows, so it must be a whole number from 2 to 150" in capsys.readouterr().err
+    Path("t.csv").write_text(rows(30, lambda k, draw: f"{draw.normal():.3f},{k % 7},{k}"))
+    assert main(["train", "--data", "t.csv", "--target", "y", "--cv", "16"]) == 2
+    said = "--cv 16; there are 30 rows, and R² needs two in each part, so it must be a whole number from 2 to 15"
+    assert said in capsys.readouterr().err
+    assert main(["train", "--data", "t.csv", "--target", "y", "--cv", "15", *FEW]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_a_matrix_of_many_classes_is_told_in_80_columns_by_its_most_frequent_mistakes(capsys: Capture) -> None:
+    def row(k: int, draw: np.random.Generator) -> str:
+        return f"{0 if k % 2 else 1 + k},{draw.normal():.3f},c{k % 50:02}"
+
+    Path("t.csv").write_text(rows(200, row))
+    assert main(["train", "--data", "t.csv", "--target", "y", "--out", "o", *FEW]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "o/model.safetensors", "t.csv"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    network = load_network("o/model.safetensors")
+    guess = network.labels(network.predict(read_columns("t.csv", network.columns)[0])) if network.columns else []
+    pairs = Counter((f"c{k % 50:02}", name) for k, name in enumerate(guess) if name != f"c{k % 50:02}")
+    assert f"Most frequent of {sum(pairs.values())} mistakes (the matrix of 50 classes is too wide)" in out
+    for line in out.partition("\n──")[2].splitlines()[1:11]:
+        actual, predicted, count = line.split()
+        assert pairs.pop((actual, predicted)) == int(count)
+    assert max(pairs.values()) <= int(count)
 
 
 def test_each_row_is_scored_once_by_a_network_that_has_not_seen_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,8 +274,10 @@ def cross_validate(run: PreparedRun, folds: int) -> list[float]:
     The rows are shuffled and, in a classification, dealt out class by class, so that each fold has its share of each.
     """
     x, y, options = run.problem.x, run.problem.targets, run.options
-    if not 2 <= folds <= len(x):
-        raise ValueError(f"cv={folds}; there are {len(x)} rows, so it must be a whole number from 2 to {len(x)}.")
+    total, most = len(x), len(x) if run.problem.task == "classification" else len(x) // 2
+    if not 2 <= folds <= most:
+        why = "" if most == total else ", and R² needs two in each part"
+        raise ValueError(f"cv={folds}; there are {total} rows{why}, so it must be a whole number from 2 to {most}.")
     order = np.random.default_rng(options.seed).permutation(len(x))
     if run.problem.task == "classification":
         order = order[np.argsort(y.argmax(axis=1)[order], kind="stable")]
