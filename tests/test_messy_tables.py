@@ -51,6 +51,8 @@ GOOD: dict[str, tuple[str | bytes, list[str], str]] = {
               "b: 3 texts become 3 columns of 0 and 1"),
     "dates": (rows(30, lambda k, draw: f"{k},2024-01-{k % 28 + 1:02},{'no' if k % 2 else 'yes'}"), [],
               "b: read as dates, in days from 1970"),
+    "slashes": (rows(30, lambda k, draw: f"{k},2024/01/{k % 28 + 1:02},{'no' if k % 2 else 'yes'}"), [],
+                "b: read as dates, in days from 1970"),
     "days first": (rows(30, lambda k, draw: f"{k},{k % 28 + 1:02}.05.2024,{'no' if k % 2 else 'yes'}"), [],
                    "b: read as dates with the day first"),
     "months first": (rows(30, lambda k, draw: f"{k},5/{k % 28 + 1}/2024,{'no' if k % 2 else 'yes'}"), [],

@@ -70,11 +70,11 @@ def without_sign(cell: str) -> str | None:
 
 
 def iso_date(cell: str) -> float | None:
-    """Return the days from 1970 to a date such as 2024-05-31 or 2024-05-31 12:30."""
-    if not re.match(r"\d{4}-\d{2}-\d{2}", cell):
+    """Return the days from 1970 to a date such as 2024-05-31, 2024/05/31 or 2024-05-31 12:30."""
+    if not re.match(r"\d{4}([-/])\d{2}\1\d{2}", cell):
         return None
     try:
-        moment = datetime.fromisoformat(cell)
+        moment = datetime.fromisoformat(cell.replace("/", "-"))
     except ValueError:
         return None
     return _days(moment)
