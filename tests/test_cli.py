@@ -21,6 +21,7 @@ from tinygrad_nn.cli import main
 from tinygrad_nn.cli.errors import as_options
 from tinygrad_nn.cli.run import Options, execute, prepare
 from tinygrad_nn.io import load_network
+from tinygrad_nn.solver import Epoch
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-c", "import sys; from tinygrad_nn.cli import main; sys.exit(main())"]
@@ -465,6 +466,24 @@ def test_a_graph_that_cannot_be_drawn_is_left_as_text(capsys: Capture, monkeypat
     assert "tinygrad-nn-out/graph.dot" in said.out
     assert sorted(os.listdir("tinygrad-nn-out")) == sorted({*FILES, "graph.dot"} - {"graph.svg"})
     assert Path("tinygrad-nn-out/graph.dot").read_text(encoding="utf-8").startswith("digraph")
+
+
+def test_an_interrupt_after_a_resume_keeps_the_epochs_before_it(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 6:  # the history has six epochs then, and the weights are those after five
+            raise KeyboardInterrupt
+
+    assert main(["train", "--epochs", "3", "--checkpoint", "c", "--quiet"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("tinygrad_nn.cli.run._stop_if_diverged", stop)
+        assert main(["train", "--epochs", "9", "--checkpoint", "c", "--resume", "--quiet", "--out", "stopped"]) == 130
+    assert "interrupted after epoch 5 of 9; the results so far were written" in capsys.readouterr().err
+    assert main(["train", "--epochs", "5", "--quiet", "--out", "whole"]) == 0
+    assert Path("stopped/history.json").read_text() == Path("whole/history.json").read_text()
+    stopped, whole = (load_network(f"{name}/model.safetensors").layers for name in ("stopped", "whole"))
+    assert all((a.W == b.W).all() and (a.b == b.b).all() for a, b in zip(stopped, whole, strict=True))
 
 
 @pytest.mark.slow

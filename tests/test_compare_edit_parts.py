@@ -756,6 +756,8 @@ def test_an_expression_is_put_into_something_more() -> None:
     assert wrapped("i", expression("g[i]"), "slice", i=np.ones(2, int)) == []
     assert wrapped("v", expression("g[v]"), "slice", v=np.ones((2, 2))) == []
     assert wrapped("v", expression("v[g]"), "value", v=g) != []
+    for text in ("v.shape", "v.size"):  # the size of another axis is v.shape[1], not v.T.shape[0]
+        assert wrapped("v", expression(text), "value", v=np.ones((2, 2))) == []
     turned = wrapped("g", expression("g * h"), "left", g=np.ones((2, 3)))
     assert turned[:2] == ["1.05 g.T", "1.5 g[::-1, ::-1]"]
     assert turned[-2:] == [f"1.5 g - g.mean(axis={k}, keepdims=True)" for k in (0, 1)]

@@ -282,8 +282,12 @@ def test_a_failed_write_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(f"tinygrad_nn.files.atomic.os.{broken}", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as told:
         write_whole(path, b"new")
+    assert told.value.filename == str(path)
+    with pytest.raises(OSError, match="No space left") as told, write_folder(tmp_path / "folder") as staging:
+        write_whole(staging / "f", b"new")
+    assert told.value.filename == str(tmp_path / "folder")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["f"]
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tinygrad_nn.cli import main
-from tinygrad_nn.data import Columns, read_table
+from tinygrad_nn.data import Column, Columns, read_columns, read_table
 from tinygrad_nn.data.columns import CellError, columns_of, target_numbers
 from tinygrad_nn.io import load_network
 
@@ -50,6 +51,8 @@ GOOD: dict[str, tuple[str | bytes, list[str], str]] = {
               "b: 3 texts become 3 columns of 0 and 1"),
     "dates": (rows(30, lambda k, draw: f"{k},2024-01-{k % 28 + 1:02},{'no' if k % 2 else 'yes'}"), [],
               "b: read as dates, in days from 1970"),
+    "slashes": (rows(30, lambda k, draw: f"{k},2024/01/{k % 28 + 1:02},{'no' if k % 2 else 'yes'}"), [],
+                "b: read as dates, in days from 1970"),
     "days first": (rows(30, lambda k, draw: f"{k},{k % 28 + 1:02}.05.2024,{'no' if k % 2 else 'yes'}"), [],
                    "b: read as dates with the day first"),
     "months first": (rows(30, lambda k, draw: f"{k},5/{k % 28 + 1}/2024,{'no' if k % 2 else 'yes'}"), [],
@@ -323,6 +326,32 @@ def test_parts_of_a_cross_validation_are_scored(capsys: Capture) -> None:
     assert np.mean(scores) > 0.85
     assert main(["train", "--cv", "1"]) == 2
     assert "--cv 1; there are 150 rows, so it must be a whole number from 2 to 150" in capsys.readouterr().err
+    Path("t.csv").write_text(rows(30, lambda k, draw: f"{draw.normal():.3f},{k % 7},{k}"))
+    assert main(["train", "--data", "t.csv", "--target", "y", "--cv", "16"]) == 2
+    said = "--cv 16; there are 30 rows, and R² needs two in each part, so it must be a whole number from 2 to 15"
+    assert said in capsys.readouterr().err
+    assert main(["train", "--data", "t.csv", "--target", "y", "--cv", "15", *FEW]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_a_matrix_of_many_classes_is_told_in_80_columns_by_its_most_frequent_mistakes(capsys: Capture) -> None:
+    def row(k: int, draw: np.random.Generator) -> str:
+        return f"{0 if k % 2 else 1 + k},{draw.normal():.3f},c{k % 50:02}"
+
+    Path("t.csv").write_text(rows(200, row))
+    assert main(["train", "--data", "t.csv", "--target", "y", "--out", "o", *FEW]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "o/model.safetensors", "t.csv"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    network = load_network("o/model.safetensors")
+    guess = network.labels(network.predict(read_columns("t.csv", network.columns)[0])) if network.columns else []
+    pairs = Counter((f"c{k % 50:02}", name) for k, name in enumerate(guess) if name != f"c{k % 50:02}")
+    assert f"Most frequent of {sum(pairs.values())} mistakes (the matrix of 50 classes is too wide)" in out
+    for line in out.partition("\n──")[2].splitlines()[1:11]:
+        actual, predicted, count = line.split()
+        assert pairs.pop((actual, predicted)) == int(count)
+    assert max(pairs.values()) <= int(count)
 
 
 def test_each_row_is_scored_once_by_a_network_that_has_not_seen_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +386,73 @@ def test_early_stopping_and_weights_of_classes(capsys: Capture) -> None:
 def test_spreadsheets_are_refused_before_anything_is_read(capsys: Capture) -> None:
     assert main(["predict", "nowhere", "nowhere.csv", "--out", "p.xlsx"]) == 2
     assert "--out p.xlsx would hold CSV under the name of another format" in capsys.readouterr().err
+
+
+CODES = rows(40, lambda k, draw: f"{('1', '02', 'A', 'B', 'C')[k % 5]};{k % 5},5", "code;y")
+
+
+@pytest.mark.parametrize("many", [5, 90_000])  # NumPy reads the numbers of a large table
+def test_codes_and_kept_cells_stay_texts_in_a_large_table_too(many: int, capsys: Capture) -> None:
+    Path("t.csv").write_text(CODES)
+    Path("new.csv").write_text("code;id\n" + "".join(f"{('1', '02')[k % 2]};{k:09}\n" for k in range(many)))
+    assert main(["train", "--data", "t.csv", "--target", "y", "--out", "o", *FEW]) == 0
+    assert main(["predict", "o/model.safetensors", "new.csv", "--out", "p.csv", "--keep", "id,code"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    with Path("p.csv").open(encoding="utf-8", newline="") as file:
+        _, *found = csv.reader(file)
+    assert [row[:2] for row in found] == [[f"{k:09}", ("1", "02")[k % 2]] for k in range(many)]
+    network = load_network("o/model.safetensors")
+    wanted = network.predict(np.array([[0.0, 1, 0, 0, 0], [1, 0, 0, 0, 0]]))  # categories 02, 1, A, B, C
+    np.testing.assert_allclose([float(row[2]) for row in found[:4]], [*wanted[:, 0], *wanted[:, 0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("many", [5, 200_000])
+def test_whole_numbers_are_read_in_a_column_of_decimal_commas(many: int) -> None:
+    Path("new.csv").write_text("a;b\n" + "12345;2\n" * many)
+    x, _, _ = read_columns("new.csv", Columns((Column("a", "decimal comma"), Column("b", "thousands"))))
+    np.testing.assert_array_equal(x, [[12345.0, 2.0]] * many)
+
+
+NEW: list[tuple[str, str]] = [
+    ("a,code,y\n1.234,A,1\n", "row 1.*column 'a': '1.234' may be 1234, as in the training table, or 1.234. Write it"),
+    ("a,code,y\n1.5,A,1\n", "column 'a': '1.5' has a decimal point, and the column has decimal commas. Write '1,5'"),
+    ("a;code;y\n1,5;A;maybe\n", "new.csv, row 1, column 'y': 'maybe' is not a class of the network; the classes"),
+    ("a;code;y\n1,5;A;no\n1,5;A;\n", "new.csv, row 2, column 'y': the cell is empty; the classes are no, yes"),
+    ("a;code\n1,5;A\n", "there is no column 'y'. It has 'a', 'code'"),
+    ("a;code;y\n1,5;A;no\n1,5;C;no\n1,5;D;no\n",
+     "warning: new.csv, row 2 and 1 more, column 'code': .* not hold 'C', so that all columns .* 0. It holds A, B."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), NEW, ids=[said[:30] for _, said in NEW])
+def test_a_new_table_is_read_as_that_of_the_training_or_the_difference_is_told(
+    text: str, said: str, capsys: Capture
+) -> None:
+    Path("t.csv").write_text(rows(30, lambda k, draw: f"{k},5;{'AB'[k % 2]};{('no', 'yes')[k % 2]}", "a;code;y"))
+    Path("new.csv").write_text(text)
+    assert main(["train", "--data", "t.csv", "--target", "y", "--out", "o", *FEW]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "o/model.safetensors", "new.csv"]) == (0 if "warning" in said else 2)
+    err = capsys.readouterr().err
+    assert re.search(said, err), err
+
+
+@pytest.mark.parametrize(("form", "delimiter", "cells", "refused"), [
+    ("decimal comma", ",", ["1.234"], True), ("decimal comma", ";", ["1.234"], False),
+    ("decimal comma", ",", ["1.234", "1,5"], False), ("decimal comma", ",", ["1.234.567"], False),
+    ("thousands", ";", ["1,234"], True), ("thousands", ",", ["1,234"], False),
+    ("thousands", ";", ["1,234", "1,234.5"], False), ("number", ",", ["1.234"], False),
+])  # fmt: skip
+def test_a_number_that_can_be_read_in_two_ways_is_refused(
+    form: str, delimiter: str, cells: list[str], refused: bool
+) -> None:
+    def check() -> None:
+        Column("a", form).check_notation(cells, delimiter)
+
+    if not refused:
+        return check()
+    with pytest.raises(CellError, match="may be"):
+        check()
 
 
 def test_the_package_is_the_command() -> None:

@@ -172,6 +172,7 @@ def test_copies_and_pickled_estimators_predict_the_same(kind: type) -> None:
     (NeuralClassifier(module=3), Y, "pass a Module, or a function module"),
     (NeuralClassifier(), np.zeros(150, int), "holds one class, 0; it needs rows of at least two"),
     (NeuralClassifier(optimizer="adamm"), Y, "[Dd]id you mean 'adam'"),
+    (NeuralRegressor(), np.array(["low", "high"] * 75), "y needs numbers; .*'low'.*For classes use NeuralClassifier"),
     (NeuralRegressor(loss="mze"), Y, "[Dd]id you mean 'm"),
 ])  # fmt: skip
 def test_a_bad_setting_is_refused_when_it_is_used(net: object, y: np.ndarray, said: str) -> None:

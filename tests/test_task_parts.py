@@ -53,6 +53,7 @@ NUMBERS = "it needs 3 finite numbers of at least 0, one for each class."
         *[(bad, TARGETS, CROSS, f"fit: class_weight={bad!r}; {NUMBERS}")
           for bad in ([1.0, "a", 1.0], [1.0, 2.0], [1.0] * 4, [1.0, -1e-9, 1.0], [np.inf, 1.0, 1.0], [1.0, 1.0, np.nan],
                       1.0)],
+        ([0.0, 0, 0], TARGETS, CROSS, "fit: class_weight=[0.0, 0, 0] leaves nothing to learn; one must be above 0."),
         ([1.0] * 3, np.array([0, 1]), CROSS, ("fit: class_weight needs one-hot targets; encode labels with "
          "tinygrad_nn.data.one_hot(y).")),
         ([1.0] * 3, [[1, 0, 0]], CROSS, ("fit: class_weight needs one-hot targets; encode labels with "

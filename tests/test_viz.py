@@ -763,6 +763,19 @@ def test_counts_fit_their_cells_and_names_their_columns(n: int, largest: int, gi
         assert max(label.get_window_extent().width for label in labels) < x1 - x0
 
 
+@pytest.mark.parametrize(("n", "texts"), [(30, 900), (31, 0)])
+def test_a_matrix_of_many_classes_is_colours_alone(n: int, texts: int) -> None:
+    ax = plot_confusion(np.ones((n, n), int))
+    assert len(ax.texts) == texts
+    width = ax.figure.get_size_inches()[0]
+    assert width < 0.8 * n + 3 if texts else width < 10
+    canvas: Any = ax.figure.canvas
+    canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text()]
+    assert len(boxes) == n
+    assert all(below.y1 < above.y0 + 1 for above, below in pairwise(boxes))
+
+
 def test_history_shows_both_losses_from_epoch_one() -> None:
     ax = plot_history({"loss": [3.0, 2.0, 1.0], "val_loss": [3.5, None, 2.5]})
     training, validation = ax.get_lines()

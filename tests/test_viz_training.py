@@ -358,6 +358,16 @@ def test_a_live_report_is_whole_at_every_epoch_and_stops_at_the_end(tmp_path: Pa
         assert "".join(f'<td class="number">{count}</td>' for count in row) in pages[-1]
 
 
+def test_a_resumed_training_is_shown_from_its_first_epoch(tmp_path: Path) -> None:
+    x, y = data()
+    for epochs in (3, 5):
+        report = LiveReport(tmp_path / "live.html")
+        history = fit(network(), x, y, x, y, solver=SOLVER, settings=Settings(epochs, 6), rng=0, callbacks=[report],
+                      checkpoint=tmp_path / "c", resume=True)  # fmt: skip
+    assert report.curves == {"loss": history.loss, "val_loss": history.val_loss, **history.metrics}
+    assert len(report.curves["loss"]) == 5
+
+
 def test_a_training_that_ends_early_is_finished(tmp_path: Path) -> None:
     x, y = data()
 

@@ -380,7 +380,10 @@ class NeuralRegressor(RegressorMixin, MultiOutputMixin, _Neural):  # type: ignor
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
         x, y = validate_data(self, X, y, reset=reset, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True)
-        flat, y = np.ndim(y) == 1, np.asarray(y, x.dtype).reshape(len(x), -1)
+        try:
+            flat, y = np.ndim(y) == 1, np.asarray(y, x.dtype).reshape(len(x), -1)
+        except ValueError as error:
+            raise ValueError(f"NeuralRegressor: y needs numbers; {error}. For classes use NeuralClassifier.") from None
         if not reset and y.shape[1] != self._columns:
             raise ValueError(
                 f"NeuralRegressor: y is of shape {y.shape}, and the network was trained on (batch, {self._columns}). "

@@ -31,6 +31,7 @@ WORDS = {  # phrases of library messages -> phrases for the command
     "The weights are as they were before this step.": "Nothing was written.",
     "Then create the model again.": "Nothing was written.",
     "Write resume=True to continue it": "Add --resume to continue it",
+    "Pass x_val and y_val to fit": "Raise --val-size",
     "constants=False": "--no-constants",
     "explore(result, 'page.html')": "leave out --gif",
     ", or None for all": "; without it all",

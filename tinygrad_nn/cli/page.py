@@ -13,8 +13,8 @@ from pathlib import Path
 from ..common.printable import html_text
 from ..solver.history import cell_text
 from .pictures import draw_run, row_loss
-from .report import difference_table, score_table, short_list, training_facts
-from .run import Options, Outcome, Scores
+from .report import difference_table, score_table, training_facts
+from .run import Options, Outcome, Scores, short_list
 
 SHOWN = 30  # epochs in the table; the curves and history.json have all
 STYLE = """body { max-width: 76rem; }

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from ..common.printable import printable
 from ..data import Column, Columns, one_hot, read_columns
-from ..data.columns import class_name, target_numbers
+from ..data.columns import CellError, class_name, is_missing, target_numbers
 from ..files import write_whole
 from ..io import Network, load_network
-from .run import errors, score
+from .errors import print_error
+from .run import errors, score, short_list
 from .table_progress import table_progress
 
 
@@ -33,8 +34,21 @@ class Prediction(NamedTuple):
 def read_for_network(network: Network, table: str, encoding: str, extra: Sequence[str] = ()) -> Any:
     """Return the inputs of a network from a table, the indices of their rows, and the texts of the extra columns."""
     columns = network.columns or Columns(tuple(Column(name, "number") for name in network.features))
+    coded = [part for part in columns.parts if part.form == "text"]
+    every = [*extra, *(part.name for part in coded if part.name not in extra)]
     with table_progress(table) as progress:
-        return read_columns(table, columns, encoding=encoding, extra=extra, progress=progress)
+        x, rows, texts = read_columns(table, columns, encoding=encoding, extra=every, progress=progress)
+    for part in coded:
+        known = set(part.categories)
+        new = [k for k, cell in enumerate(texts[part.name]) if cell not in known and not is_missing(cell)]
+        if new:
+            cell, where = texts[part.name][new[0]], f"{printable(table)}, row {rows[new[0]] + 1}"
+            print_error(
+                f"{where}{f' and {len(new) - 1:,} more' * (len(new) > 1)}, column {part.name!r:.80}: the training "
+                f"table does not hold {cell!r:.80}, so that all columns of 0 and 1 are 0. It holds "
+                f"{short_list(part.categories, 'texts')}.", "warning: "
+            )  # fmt: skip
+    return x, rows, texts
 
 
 def predict_table(model: str, table: str, encoding: str = "utf-8", keep: Sequence[str] = ()) -> Prediction:
@@ -70,14 +84,14 @@ def evaluate_table(model: str, table: str, encoding: str = "utf-8") -> tuple[Net
         ValueError, OSError: one of the files is invalid.
     """
     network = load_network(model)
-    x, _, texts = read_for_network(network, table, encoding, [network.target])
-    y = read_targets(network, table, texts[network.target])
+    x, rows, texts = read_for_network(network, table, encoding, [network.target])
+    y = read_targets(network, table, texts[network.target], rows)
     measure = errors if network.task == "regression" else score
     return network, measure(y, network.predict(x)), len(x)
 
 
-def read_targets(network: Network, table: str, cells: Sequence[str]) -> Any:
-    """Return the targets ``(rows, n_out)`` that the target column of a table holds.
+def read_targets(network: Network, table: str, cells: Sequence[str], rows: Sequence[int]) -> Any:
+    """Return the targets ``(rows, n_out)`` that the target column of a table holds in some rows, counted from 0.
 
     Raises:
         ValueError: a cell is no number, or no class of the network.
@@ -86,9 +100,14 @@ def read_targets(network: Network, table: str, cells: Sequence[str]) -> Any:
         if network.task == "regression":
             return target_numbers(cells, network.columns.target if network.columns else "")
         names = [cell if cell in network.classes else class_name(cell) for cell in cells]
+        for k, name in enumerate(names):
+            if name not in network.classes:
+                what = f"{cells[k]!r:.60} is not a class of the network" if cells[k] else "the cell is empty"
+                raise CellError(k, "", f"{what}; the classes are {short_list(network.classes)}.")
         return one_hot(names, list(network.classes))
-    except ValueError as problem:
-        raise ValueError(f"{printable(table)}: column {network.target!r:.60}: {problem}") from None
+    except CellError as problem:
+        place = f"{printable(table)}, row {rows[problem.row] + 1}, column {network.target!r:.60}"
+        raise ValueError(f"{place}: {problem.reason}") from None
 
 
 def check_name(path: str) -> None:

@@ -6,21 +6,27 @@ import shlex
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..common.columns import text_columns
 from ..common.printable import printable
 from ..compare import RoadsReport
 from ..metrics import format_cm
 from .predictions import Prediction
-from .run import Errors, Outcome, PreparedRun, Scores
+from .run import Errors, Outcome, PreparedRun, Scores, short_list
+
+Array = np.ndarray[Any, Any]
 
 SHOWN = 20  # rows of predictions that are printed at most
+MOST_FOLDS = 10  # parts of a cross-validation whose scores are printed one by one
+MOST_MISTAKES = 10  # that are printed of a matrix that is too wide
 MOST_COLUMNS = 5  # with more classes, only the largest probability is printed
-MOST_CLASSES = 12  # names in a list at most
 
 
 class Report:
@@ -79,11 +85,16 @@ class Report:
         """Print the scores of a cross-validation."""
         self.heading(f"Cross-validation, {len(scores)} parts")
         mean, deviation = sum(scores) / len(scores), statistics.stdev(scores)
-        self.line(f"{metric} = {mean:.4f} ± {deviation:.4f}  ({', '.join(f'{one:.4f}' for one in scores)})")
+        each = f"  ({', '.join(f'{one:.4f}' for one in scores)})" if len(scores) <= MOST_FOLDS else ""
+        self.line(f"{metric} = {mean:.4f} ± {deviation:.4f}{each}")
 
     def scores(self, scores: Scores, classes: Sequence[str]) -> None:
         """Print the confusion matrix and the scores of each class."""
-        self.exact(format_cm(scores.matrix, classes))
+        lines = format_cm(scores.matrix, classes)
+        if max(map(text_columns, lines.splitlines())) <= max(80, self.console.width):
+            self.exact(lines)
+        else:
+            self.mistakes(scores.matrix, classes)
         self.line()
         heads, rows = score_table(scores, classes)
         table = _table(*heads)
@@ -93,6 +104,17 @@ class Report:
         table.add_row(*rows[-1])
         self.console.print(table)
         self.line(f"accuracy = {scores.accuracy.overall:.4f}")
+
+    def mistakes(self, matrix: Array, classes: Sequence[str]) -> None:
+        """Print the most frequent mistakes of a classifier whose confusion matrix is wider than the terminal."""
+        wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
+        table = _table("actual", "predicted", "rows")
+        for place in np.argsort(-wrong, axis=None, kind="stable")[:MOST_MISTAKES]:
+            i, j = divmod(int(place), len(matrix))
+            if wrong[i, j]:
+                table.add_row(Text(printable(classes[i])), Text(printable(classes[j])), f"{wrong[i, j]:,}")
+        self.line(f"Most frequent of {wrong.sum():,} mistakes (the matrix of {len(matrix):,} classes is too wide)")
+        self.console.print(table)
 
     def roads(self, roads: RoadsReport) -> None:
         """Print the differences between the three gradients."""
@@ -180,12 +202,6 @@ def difference_table(roads: RoadsReport) -> tuple[tuple[str, ...], list[tuple[st
         for row in roads.parameters
     ]  # fmt: skip
     return heads, rows
-
-
-def short_list(names: Sequence[str], noun: str = "classes") -> str:
-    """Return the names of classes or columns as one text, shortened if there are many."""
-    more = f", ... ({len(names)} {noun})" if len(names) > MOST_CLASSES else ""
-    return ", ".join(map(str, names[:MOST_CLASSES])) + more
 
 
 def _table(*heads: str) -> Table:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 DTYPES = ("float64", "float32")
+MOST_CLASSES = 12  # names in a list at most
 FEW = 2  # rows whose graph is drawn by default; with few rows, the numbers are readable
 
 
@@ -197,22 +198,23 @@ def execute(run: PreparedRun, progress: bool = False, flow: bool = False) -> Out
 
 def _train_until_interrupt(run: PreparedRun, progress: bool, flow: GradientFlow | None) -> tuple[History, bool]:
     """Train; on Ctrl-C, restore the weights of the last complete epoch and return the history up to it, and True."""
-    kept = History()
     layers = run.network.layers
-    weights: list[Any] = []
+    kept: list[tuple[Epoch, list[Any]]] = []
 
     def keep(epoch: Epoch) -> None:
-        kept.add(epoch.loss, epoch.val_loss, epoch.metrics)
-        weights[:] = [(layer.W.data.copy(), layer.b.data.copy()) for layer in layers]
+        kept[:] = [(epoch, [(layer.W.data.copy(), layer.b.data.copy()) for layer in layers])]
 
     try:
         return learn(run, progress, flow, [keep]), False
     except KeyboardInterrupt:
-        if not weights or run.comm is not None:  # one rank alone cannot stop the others
+        if not kept or run.comm is not None:  # one rank alone cannot stop the others
             raise
+        (epoch, weights), = kept  # fmt: skip
         for layer, (W, b) in zip(layers, weights, strict=True):
             layer.W, layer.b = W, b
-        return kept, True
+        done, whole = epoch.number, epoch.history  # which may have one epoch more
+        metrics = {name: values[:done] for name, values in whole.metrics.items()}
+        return History(whole.loss[:done], whole.val_loss[:done], metrics), True
 
 
 def learn(
@@ -272,8 +274,10 @@ def cross_validate(run: PreparedRun, folds: int) -> list[float]:
     The rows are shuffled and, in a classification, dealt out class by class, so that each fold has its share of each.
     """
     x, y, options = run.problem.x, run.problem.targets, run.options
-    if not 2 <= folds <= len(x):
-        raise ValueError(f"cv={folds}; there are {len(x)} rows, so it must be a whole number from 2 to {len(x)}.")
+    total, most = len(x), len(x) if run.problem.task == "classification" else len(x) // 2
+    if not 2 <= folds <= most:
+        why = "" if most == total else ", and R² needs two in each part"
+        raise ValueError(f"cv={folds}; there are {total} rows{why}, so it must be a whole number from 2 to {most}.")
     order = np.random.default_rng(options.seed).permutation(len(x))
     if run.problem.task == "classification":
         order = order[np.argsort(y.argmax(axis=1)[order], kind="stable")]
@@ -390,3 +394,9 @@ def _widths(text: str) -> list[int]:
             )
         widths.append(int(part))
     return widths
+
+
+def short_list(names: Sequence[str], noun: str = "classes") -> str:
+    """Return the names of classes or columns as one text, shortened if there are many."""
+    more = f", ... ({len(names)} {noun})" if len(names) > MOST_CLASSES else ""
+    return ", ".join(map(str, names[:MOST_CLASSES])) + more

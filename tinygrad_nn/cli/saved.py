@@ -53,7 +53,7 @@ def _problem(network: Network, options: Options, model: str) -> Problem:
                 f"{model} learned from other columns ({shown}, ...) than those of {name}; add the table: data=FILE.csv."
             )
         return problem
-    x, _, texts = read_for_network(network, options.data, options.encoding, [network.target])
-    targets = read_targets(network, options.data, texts[network.target])
+    x, rows, texts = read_for_network(network, options.data, options.encoding, [network.target])
+    targets = read_targets(network, options.data, texts[network.target], rows)
     task: Literal["classification", "regression"] = "regression" if network.task == "regression" else "classification"
     return Problem(options.data, x, targets, task, network.features, network.target, network.classes, network.columns)

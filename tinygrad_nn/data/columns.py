@@ -70,11 +70,11 @@ def without_sign(cell: str) -> str | None:
 
 
 def iso_date(cell: str) -> float | None:
-    """Return the days from 1970 to a date such as 2024-05-31 or 2024-05-31 12:30."""
-    if not re.match(r"\d{4}-\d{2}-\d{2}", cell):
+    """Return the days from 1970 to a date such as 2024-05-31, 2024/05/31 or 2024-05-31 12:30."""
+    if not re.match(r"\d{4}([-/])\d{2}\1\d{2}", cell):
         return None
     try:
-        moment = datetime.fromisoformat(cell)
+        moment = datetime.fromisoformat(cell.replace("/", "-"))
     except ValueError:
         return None
     return _days(moment)
@@ -111,7 +111,7 @@ def target_numbers(cells: Sequence[str], form: str = "") -> Array:
         form: its form in the training table, see `FORMS`, if known; any form in which all cells are numbers will do.
 
     Raises:
-        ValueError: a cell is no finite number, or all can be read in two ways.
+        CellError: a cell is no finite number, or all can be read in two ways.
     """
     ways: dict[str, Array] = {}
     for name in dict.fromkeys((form or "number", "number", "thousands", "decimal comma")):
@@ -123,15 +123,14 @@ def target_numbers(cells: Sequence[str], form: str = "") -> Array:
             if name in (form, "number"):
                 return ways[name]
     if not ways:
-        raise ValueError(f"{cells[odd]!r:.60} is not a number as the others are; correct it, or delete that line.")
+        shown = f"{cells[odd]!r:.60} is not a number as the others are" if cells[odd] else "the cell is empty"
+        raise CellError(odd, "", f"{shown}; correct it, or delete that line.")
     first, *others = ways.values()
     for other in others:
         if (first != other).any():
             row = int((first != other).argmax())
-            raise ValueError(
-                f"{cells[row]!r:.60} may be {first[row, 0]:g} or {other[row, 0]:g}. Write numbers with a decimal point "
-                "and without a sign between the thousands."
-            )
+            raise CellError(row, "", f"{cells[row]!r:.60} may be {first[row, 0]:g} or {other[row, 0]:g}. Write numbers "
+                                     "with a decimal point and without a sign between the thousands.")  # fmt: skip
     return first
 
 
@@ -173,8 +172,6 @@ class Column:
         Raises:
             CellError: a cell cannot be read, or is missing without `holes`.
         """
-        if isinstance(cells, np.ndarray) and self.form != "number":
-            cells = list(map(str, cells))
         if self.form == "text":
             places = {text: k for k, text in enumerate(self.categories)}
             out = np.zeros((len(cells), len(places)))
@@ -193,13 +190,31 @@ class Column:
             found.append(value if value is not None and math.isfinite(value) else self._hole(row, cell, holes))
         return np.array(found, np.float64)[:, None]
 
+    def check_notation(self, cells: Any, delimiter: str) -> None:
+        """Refuse 1.234 or 1,234 in a new table that, by its delimiter, does not write numbers as that of the training.
+
+        Raises:
+            CellError: a cell can be read in two ways, and no other cell of the column tells which is meant.
+        """
+        if self.form != ("decimal comma" if delimiter == "," else "thousands"):
+            return
+        mark, other = (".", ",") if delimiter == "," else (",", ".")
+        for row, cell in enumerate(() if any(other in cell for cell in cells) else cells):
+            values = [FORMS[self.form](cell), number(cell.replace(",", "."))]
+            if mark in cell and None not in values:
+                raise CellError(row, self.name, f"{cell!r:.80} may be {values[0]:.10g}, as in the training table, or "
+                                f"{values[1]:.10g}. Write it without {mark!r}, or with both signs.")  # fmt: skip
+
     def _hole(self, row: int, cell: str, holes: bool) -> float:
         if not is_missing(cell):
-            kind = "date" if self.form in DATES else "number"
-            wrong = number(cell)
-            what = f"is not a {kind}, as the others of its column are" if wrong is None else "is not a finite number"
-            shown = f"{cell!r:.80}" if kind == "date" or wrong is not None else f"a non-numeric feature: {cell!r:.80}"
-            raise CellError(row, self.name, f"{shown} {what}. Correct it, or delete that line.")
+            kind, value = "date" if self.form in DATES else "number", number(cell)
+            what = f"is not a {kind}, as the others of its column are. Correct it, or delete that line."
+            shown = f"{cell!r:.80}" if kind == "date" or value is not None else f"a non-numeric feature: {cell!r:.80}"
+            if kind == "number" and value is not None:
+                what = f"has a decimal point, and the column has decimal commas. Write {cell.replace('.', ',')!r:.80}."
+                if not math.isfinite(value):
+                    what = "is not a finite number. Correct it, or delete that line."
+            raise CellError(row, self.name, f"{shown} {what}")
         if not holes:
             what = f"{cell!r:.80} stands for a missing value" if cell else "the cell is empty"
             raise CellError(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import warnings
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 from tinygrad_nn.common.display import tuple_in_few_lines
 from tinygrad_nn.common.forks import renewed_after_fork
 from tinygrad_nn.common.printable import printable
-from tinygrad_nn.common.spelling import did_you_mean, near_names
+from tinygrad_nn.common.spelling import did_you_mean
 from tinygrad_nn.data.columns import (
     CATEGORIES,
     FILLING,
@@ -35,9 +33,7 @@ from tinygrad_nn.data.columns import (
     without_sign,
 )
 from tinygrad_nn.data.encode import one_hot
-
-if TYPE_CHECKING:  # imported where used, so that `import tinygrad_nn` stays quick
-    from pathlib import Path
+from tinygrad_nn.data.text_file import decoded_text, list_text
 
 Kind = Literal["auto", "classification", "regression"]
 StrPath = str | os.PathLike[str]
@@ -130,7 +126,7 @@ def read_table(
     if features is not None and (isinstance(features, str) or not len(features)):
         raise ValueError(f"read_table: features={features!r:.60}; it needs a list of names, e.g. ['height'].")
     grid = _read_grid(path, encoding, progress)
-    target_column = _columns(grid, [target], "target")[0]
+    target_column = _columns(grid, [target], "target column")[0]
     if features is None:
         _check_unique(grid, grid.header)
         features = [name for name in grid.header if name != target]
@@ -141,13 +137,13 @@ def read_table(
         )
     if not features:
         raise ValueError(
-            f"{grid.path}: there is no column besides the target {target!r} (columns: {_list_text(grid.header)}); "
+            f"{grid.path}: there is no column besides the target {target!r} (columns: {list_text(grid.header)}); "
             "a network needs a number to learn from. Add a column, or check that the delimiter is , ; | or tab."
         )
     names, left_out = list(features), tuple[int, ...]()
     if missing == "drop":
-        grid, left_out = _without_holes(grid, [*_columns(grid, names, "feature"), target_column])
-    places = _columns(grid, names, "feature")
+        grid, left_out = _without_holes(grid, [*_columns(grid, names, "feature column"), target_column])
+    places = _columns(grid, names, "feature column")
     cells = [grid.columns[k] for k in places]
     try:
         columns = columns_of(names, cells, grid.delimiter, missing, categories)
@@ -189,14 +185,17 @@ def read_columns(
     return as texts too. Returns: (batch, numeric columns), the indices of these rows in the file, and the texts of the
     extra columns in these rows. Raises: as `read_table`.
     """
-    grid = _read_grid(path, encoding, progress)
-    cells = [grid.columns[k] for k in _columns(grid, [part.name for part in columns.parts], "feature")]
+    texts_in = {*extra, *(part.name for part in columns.parts if part.form != "number")}
+    grid = _read_grid(path, encoding, progress, texts_in)
+    cells = [grid.columns[k] for k in _columns(grid, [part.name for part in columns.parts], "feature column")]
     try:
+        for part, column in zip(columns.parts, cells, strict=True):
+            part.check_notation(column, grid.delimiter)
         x, rows = columns.filled(columns.numbers(cells))
     except CellError as refused:
         message = _cell_message(grid, refused).replace(FILLING, f"train again and {FILLING}")
         raise ValueError(message) from None
-    texts = {name: grid.columns[k] for name, k in zip(extra, _columns(grid, list(extra), "kept"), strict=True)}
+    texts = {name: grid.columns[k] for name, k in zip(extra, _columns(grid, list(extra), "column"), strict=True)}
     return x, rows, {name: [str(column[row]) for row in rows] for name, column in texts.items()}
 
 
@@ -236,12 +235,15 @@ def _without_holes(grid: _Grid, places: Sequence[int]) -> tuple[_Grid, tuple[int
     return grid._replace(columns=columns, lines=lines), tuple(gone)
 
 
-def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -> _Grid:
+def _read_grid(
+    path: StrPath, encoding: str, progress: Progress | None = None, texts: Collection[str] = ()
+) -> _Grid:
+    """Read the cells of a file; the columns in `texts` stay texts also if they look like numbers, such as 007."""
     import csv
     from pathlib import Path
 
     path = Path(path)
-    where, text = printable(path), _decode(path, encoding)
+    where, text = printable(path), decoded_text(path, encoding)
     if not text[:1000].strip() and not text.strip():
         raise ValueError(f"{where}: the file is empty; it needs a line of column names and then one line per sample.")
     if "\0" in text:
@@ -256,7 +258,7 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
         start = text[: max(LARGE, text.find("\n", LARGE))]
         first = next(line for line in (start if start.strip() else text).splitlines() if line.strip())
         delimiter = max(DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark))))
-        quick = _read_quickly(where, text, delimiter, progress) if len(text) > LARGE else None
+        quick = _read_quickly(where, text, delimiter, progress, texts) if len(text) > LARGE else None
         if quick is not None:
             return quick
         # newline="" keeps a line break inside a quoted cell as it is
@@ -273,7 +275,7 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
                 if len(cells) != len(header):
                     raise ValueError(
                         f"{where}, line {reader.line_num}: {len(cells)} cells, but the first line names "
-                        f"{len(header)} ({_list_text(header)}). Complete or delete that line; a cell that holds "
+                        f"{len(header)} ({list_text(header)}). Complete or delete that line; a cell that holds "
                         f"{delimiter!r} needs quotes."
                     )
                 rows.append(cells)
@@ -285,13 +287,15 @@ def _read_grid(path: StrPath, encoding: str, progress: Progress | None = None) -
             ) from None
     if not rows:
         raise ValueError(
-            f"{where}: the file has only its first line (columns: {_list_text(header)}); add one line per sample "
+            f"{where}: the file has only its first line (columns: {list_text(header)}); add one line per sample "
             "below it."
         )
     return _Grid(where, header, [list(column) for column in zip(*rows, strict=True)], lines, delimiter)
 
 
-def _read_quickly(where: str, text: str, delimiter: str, progress: Progress | None) -> _Grid | None:
+def _read_quickly(
+    where: str, text: str, delimiter: str, progress: Progress | None, texts: Collection[str]
+) -> _Grid | None:
     """Read a large table by NumPy; return None if it is not plain enough and must be read cell by cell."""
     import csv
 
@@ -301,7 +305,7 @@ def _read_quickly(where: str, text: str, delimiter: str, progress: Progress | No
         header, *rows = ([cell.strip() for cell in row] for row in few if row)
         if any(len(row) != len(header) for row in rows) or "" in header:
             return None
-        plain = [all(number(row[k]) is not None for row in rows) for k in range(len(header))]
+        plain = [name not in texts and all(number(row[k]) is not None for row in rows) for k, name in enumerate(header)]
         fields = [(f"c{k}", "f8" if numeric else "O") for k, numeric in enumerate(plain)]
         every = all(plain)
         options: dict[str, Any] = {"dtype": float if every else np.dtype(fields), "ndmin": 2 if every else 1}
@@ -345,52 +349,6 @@ def _allowing_long_fields(length: int) -> Iterator[None]:
             csv.field_size_limit(before)
 
 
-def _decode(path: Path, encoding: str) -> str:
-    where = printable(path)
-    if path.is_dir():
-        inside = printable(path / "data.csv")
-        raise ValueError(f"{where} is a folder; pass the path of the CSV file in it, e.g. {inside}.")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(_missing_file_text(path)) from None
-    try:
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding == "utf-8":
-            encoding = "utf-16"  # its byte order mark says so
-        return content.decode(encoding).removeprefix("\ufeff")
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{where}: the gzip file is cut off or damaged ({error}). Write or copy it again.") from None
-    except LookupError:
-        raise ValueError(f"encoding={encoding!r} is not known to Python; try 'utf-8' or 'latin-1'.") from None
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        spreadsheet = content.startswith(b"PK")
-        fix = (
-            "It looks like a spreadsheet file: open it and export it as CSV."
-            if spreadsheet
-            else "Save it as CSV in UTF-8, or pass encoding='latin-1' (or 'utf-16') if that is what it is."
-        )
-        raise ValueError(
-            f"{where}, line {line}: byte 0x{content[error.start]:02x} at position {error.start} is not {encoding}. "
-            f"{fix}"
-        ) from None
-
-
-def _missing_file_text(path: Path) -> str:
-    folder = path.parent
-    if str(path) == "-":
-        return "-: no such file; for a table from standard input write /dev/stdin."
-    if not folder.is_dir():
-        seen = f"no such file, and no folder {printable(folder)}. The path is relative to {printable(os.getcwd())}"
-        return f"{printable(path)}: {seen}; correct it."
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    close = near_names(path.name, names, 3) or [name for name in names if name.endswith(".csv")][:5]
-    near = f"Did you mean {_list_text(close)}?" if close else "There is no CSV file in that folder; correct the path."
-    return f"{printable(path)}: no such file in {printable(folder.resolve())}. {near}"
-
-
 def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
     """Return the positions of the named columns."""
     places = {name: k for k, name in enumerate(grid.header)}
@@ -401,9 +359,9 @@ def _columns(grid: _Grid, names: list[str], role: str) -> list[int]:
             hint = " The first line holds numbers: put a line of column names above it."
         elif len(grid.header) == 1:
             hint = " A line is not split at blanks; separate the cells by , ; | or a tab."
-        also = f" (nor {_list_text(missing[1:])})" if missing[1:] else ""
+        also = f" (nor {list_text(missing[1:])})" if missing[1:] else ""
         raise ValueError(
-            f"{grid.path}: there is no {role} column {missing[0]!r:.80}{also}. It has {_list_text(grid.header)}.{hint}"
+            f"{grid.path}: there is no {role} {missing[0]!r:.80}{also}. It has {list_text(grid.header)}.{hint}"
         )
     _check_unique(grid, names)
     return [places[name] for name in names]
@@ -490,8 +448,3 @@ def _bad_target_text(grid: _Grid, row: int, name: str, text: str, role: str) -> 
     if "," in text and number(text.replace(",", ".", 1)) is not None:
         return f"{where}: {shown} is not a number here; write a decimal point, {text.replace(',', '.', 1)!r:.80}."
     return f"{where}: {shown} is not a number, which {role} needs to be. Correct it, or say kind='classification'."
-
-
-def _list_text(names: Sequence[str]) -> str:
-    shown = ", ".join(f"{name!r:.60}" for name in names[:20])
-    return shown + (f", ... ({len(names)} in all)" if len(names) > 20 else "")

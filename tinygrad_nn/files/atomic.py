@@ -47,10 +47,19 @@ def write_whole(path: StrPath, content: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())  # else a crash could leave the new name on an empty file
         os.replace(temporary, path)
+    except OSError as error:
+        _name_file(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
     return path
+
+
+def _name_file(error: OSError, temporary: Path, path: Path) -> None:
+    """Name the file that was asked for in an error of the system, which names none or the temporary one."""
+    if error.strerror and str(error.filename or temporary).startswith(str(temporary)):
+        error.filename, error.filename2 = str(path), None
 
 
 def sync_folder(folder: Path) -> None:
@@ -99,6 +108,9 @@ def write_folder(folder: StrPath) -> Iterator[Path]:
             os.replace(staging / name, target / name)
         sync_folder(target)
         done = True
+    except OSError as error:
+        _name_file(error, staging, target)
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if not done:

@@ -34,7 +34,10 @@ Metric = Callable[[Any, Any], float]
 
 
 class Epoch(NamedTuple):
-    """What a callback gets at the end of an epoch; `number` counts from 1 to `epochs`."""
+    """What a callback gets at the end of an epoch; `number` counts from 1 to `epochs`.
+
+    `history` has this epoch and all before it, also those before a training was resumed; it grows with the training.
+    """
 
     number: int
     epochs: int
@@ -42,6 +45,7 @@ class Epoch(NamedTuple):
     val_loss: float | None
     metrics: dict[str, float]
     model: Any
+    history: History = History()
 
     def __repr__(self) -> str:
         return tuple_in_few_lines(self)
@@ -176,7 +180,7 @@ class Training:
                 self.shared.compare_arrays(f"fit: at the end of epoch {number:,}")
             epoch = _evaluate(
                 self.task, number, self.settings, self.solver, (self.data, self.val), self.metrics, self.model,
-                self.shared,
+                self.shared, self.history,
             )  # fmt: skip
         check_growth(epoch.loss, self.start, self.solver, f"in epoch {number}")
         return epoch
@@ -237,7 +241,7 @@ def _plateau(solver: Solver) -> Any:
 
 def _evaluate(
     task: Task, number: int, settings: Settings, solver: Solver, parts: tuple[Any, Any],
-    metrics: Mapping[str, Metric] | None, model: Any, shared: SharedTraining | None,
+    metrics: Mapping[str, Metric] | None, model: Any, shared: SharedTraining | None, history: History,
 ) -> Epoch:  # fmt: skip
     """Return an `Epoch` with losses and metrics over all the data."""
     found: dict[str, float] = {}
@@ -254,7 +258,7 @@ def _evaluate(
             found[start + name] = _one_number(name, raw(metric(y, prediction)))
     if shared is not None:
         losses, found = shared.ranks.broadcast([losses, found])
-    return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model)
+    return Epoch(number, settings.epochs, losses[0] or 0.0, losses[1], found, model, history)
 
 
 def _one_number(name: str, value: Any) -> float:

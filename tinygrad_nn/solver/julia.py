@@ -79,6 +79,7 @@ class Trained(NamedTuple):
         return tuple_in_few_lines(self)
 
 
+@named_options()
 def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None = None, rng: Rng = None) -> DataCache:
     r"""Compute the forward pass of a batch, with the dropout of the solver.
 
@@ -113,6 +114,7 @@ def FeedForward(model: Sequence[Layer], data_in: Any, *, solver: Solver | None =
     return DataCache(x, z, a, masks)
 
 
+@named_options(solver="solver=Solver('crossentropy', 'sgd', 0.03)")
 def BackProp(model: Sequence[Layer], data_cache: DataCache, data_out: Any, *, solver: Solver) -> Gradients:
     r"""Return the loss and its gradients, computed by the equations of backpropagation written by hand.
 
@@ -194,6 +196,7 @@ def _differs(W: Array, b: Array, factors: Array, a: Array, z: Array) -> bool:
     return bool((gap > terms * np.finfo(z.dtype).eps * scale).any())
 
 
+@named_options()
 def Predict(model: Any, x: Any) -> Any:
     """Return the network's output for inputs, without dropout.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -118,7 +118,7 @@ def _fit(
     callbacks: Any, gradients: str, compile: Any, progress: bool,
 ) -> History:  # fmt: skip
     """Train as described at `fit`; if ranks are given, they share each batch."""
-    callbacks = callbacks if callable(callbacks) else list(callbacks)
+    callbacks = list(callbacks) if isinstance(callbacks, Iterable) else callbacks
     if not isinstance(resume, (bool, np.bool_)):
         raise TypeError(
             f"fit: resume={resume!r:.60} is of type {type(resume).__name__}; it needs True or False. The folder is "
@@ -129,6 +129,8 @@ def _fit(
             f"fit: checkpoint={checkpoint!r:.60} is of type {type(checkpoint).__name__}; it needs a folder, "
             "checkpoint='run', or a Checkpoint."
         )
+    if resume and checkpoint is None:
+        raise ValueError("fit: resume=True continues from a checkpoint; add its folder, checkpoint='run'.")
     _check(solver, settings, early_stopping, metrics, callbacks)
     given = x, y
     x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
@@ -198,7 +200,7 @@ def _check(solver: Any, settings: Any, early_stopping: Any, metrics: Any, callba
     taken = next((name for name in ("loss", "val_loss") if name in (metrics or ())), None)
     if taken is not None:
         raise ValueError(f"fit: a metric is called {taken!r}, which is the name of the loss; give it another name.")
-    if callable(callbacks):
+    if not isinstance(callbacks, list):
         raise TypeError(f"fit: callbacks={callbacks!r:.60}; write a list, callbacks=[your_function].")
     for callback in callbacks:
         if isinstance(callback, type):

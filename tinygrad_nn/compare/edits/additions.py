@@ -37,7 +37,8 @@ class Additions:
         inside = type(getattr(spot.parent, "op", None)) if isinstance(spot.parent, ast.BinOp) else None
         ndim = value.ndim
         index = isinstance(spot.parent, (ast.Subscript, ast.Slice)) and spot.field != "value"
-        if index or value.dtype.kind == "b":
+        asked = isinstance(spot.parent, ast.Attribute) and spot.parent.attr in ("shape", "size")
+        if index or asked or value.dtype.kind == "b":
             if value.dtype.kind == "b":
                 yield 1.2, ast.UnaryOp(ast.Invert(), node)
             return

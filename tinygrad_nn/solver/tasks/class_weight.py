@@ -127,4 +127,6 @@ def _weight_per_class(call: str, weight: Any, counts: Array) -> Array:
                 f"{call}: class_weight={weight!r:.80}; it needs {classes} finite numbers of at least 0, one for each "
                 "class."
             )
+        if not w.any():
+            raise ValueError(f"{call}: class_weight={weight!r:.80} leaves nothing to learn; one must be above 0.")
     return w

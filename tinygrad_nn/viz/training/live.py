@@ -129,8 +129,12 @@ class LiveReport:
 
     def __call__(self, epoch: Any) -> None:
         """Record an epoch and write the page."""
-        if epoch.number == 1:
+        before = epoch.number - 1
+        if not before:
             self.curves = {}
+        elif not self.curves:  # the training was resumed
+            past = {"loss": epoch.history.loss, "val_loss": epoch.history.val_loss, **epoch.history.metrics}
+            self.curves = {name: values[:before] for name, values in past.items() if values}
         numbers = {"loss": epoch.loss, "val_loss": epoch.val_loss, **epoch.metrics}
         for name, value in numbers.items():
             if value is not None:

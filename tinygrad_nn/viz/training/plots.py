@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, INK, VIOLET = "#0072b2", "#d55e00", "#00714f", "#1b1f24", "#8c2d6b"
 MARKERS = "osD^vPX*"
+MOST_COUNTS = 30  # classes of a confusion matrix whose counts are written
 
 
 @named_options()
@@ -75,6 +76,8 @@ def plot_history(history: Any, ax: Axes | None = None, *, metric: str = "loss", 
 def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | None = None) -> Axes:
     """Plot a confusion matrix: the numbers are counts, the colors are shares of the true class.
 
+    With more than 30 classes only the colors are drawn.
+
     Args:
         matrix: counts, (classes, classes); entry [i, j] counts rows of true class i that were predicted as class j.
         names: the names of the classes, by default their numbers.
@@ -100,6 +103,7 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
         raise ValueError(f"the matrix has {n} classes, but there are {len(labels)} names: {labels}.")
     longest, widest = max(map(len, labels)), max(len(f"{count:,}") for count in counts.flat)
     cell = max(0.62, min(0.8, 0.1 * widest), min(1.2, 0.095 * longest) if n <= 4 else 0.0)  # inches
+    cell = cell if n <= MOST_COUNTS else 0.22
     margin = min(0.08 * longest, 3.0)
     slanted = 0.7 * margin if n > 4 or 6.4 * longest > 72 * cell else 0.0  # inches below the map
     ax = _axes(ax, (max(4.2, 1.4 + margin + cell * n), max(3.8, 0.9 + cell * n + slanted)))
@@ -108,7 +112,7 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
     size = max(5.0, min(11.0 if n <= 12 else 8.0, room / (0.72 * widest)))
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # share of the row's true class
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for (i, j), count in np.ndenumerate(counts):
+    for (i, j), count in np.ndenumerate(counts if n <= MOST_COUNTS else counts[:0]):
         colour = "white" if share[i, j] > 0.55 else INK
         ax.text(j, i, f"{count:,}", ha="center", va="center", color=colour, fontsize=size)
     crowded = 6.4 * longest > room  # 6.4 points per letter of a tick label
