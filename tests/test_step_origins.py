@@ -402,6 +402,6 @@ def backward(x, h):
 @pytest.mark.parametrize("wrong", ["", "dh = dh * 2", "dh = dh * 1.0", "dh = -dh / 2"])
 def test_a_multiple_of_a_gradient_is_that_of_the_value_before_if_the_forward_takes_a_multiple(wrong: str) -> None:
     report = compared(HALVED.replace("dh = dh / 2", wrong or "dh = dh / 2"), {"x": np.array([0.3, -0.7, 1.1])})
-    assert [(step.text, step.verdict) for step in report.steps][:2] == [
+    assert [(step.source, step.verdict) for step in report.steps][:2] == [
         ("dh = 3 * h**2", "ok"), (wrong or "dh = dh / 2", "WRONG" if wrong else "ok"),
     ]  # fmt: skip
