@@ -19,6 +19,7 @@ from tinygrad_nn.compare.rows import CheckedEntry
 from tinygrad_nn.compare.steps import comparison, listing, namespace, notebook_cells, probes, referee, unnamed, walk
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explain, _judge
 from tinygrad_nn.compare.steps.explain import _contributions, _in_hull, _is_close, blamed_steps, shape_diagnosis
+from tinygrad_nn.compare.steps.matching import is_multiple
 from tinygrad_nn.compare.steps.mending import Explained, add_edit, kind_of
 from tinygrad_nn.compare.steps.namespace import Namespace, read_namespace
 from tinygrad_nn.compare.steps.referee import Referee, ignore_message
@@ -799,3 +800,13 @@ def test_a_gradient_is_that_of_a_value_without_a_name_if_that_explains_enough(
     monkeypatch.setattr(unnamed, "wrong_steps", lambda walked, matches: before if matches is listed else after)
     listed = matches
     assert unnamed.unnamed_values(tape, {}, matches) == ({0: 1} if taken else {})
+
+
+@pytest.mark.parametrize(("array", "other", "expected"), [
+    ([1.0, -2.0], [3.0, -6.0], True), ([1.0, -2.0], [-0.5, 1.0], True), ([1e-200, 0], [1e-201, 0], True),
+    ([1.0, -2.0], [1.0, -2.0], False), ([1.0, -2.0], [3.0, 6.0], False), ([1.0, -2.0], [0.0, 0.0], False),
+    ([0.0, 0.0], [1.0, 2.0], False), ([], [], False), ([1.0], [[2.0]], False), ([1.0, np.nan], [2.0, np.nan], False),
+    ([1.0, np.inf], [2.0, np.inf], False), ([1 + 1j, 2], [2j, 2 + 2j], True), ([1 + 1j, 2], [2j, 2 - 2j], False),
+])  # fmt: skip
+def test_what_a_multiple_of_a_gradient_is(array: Array, other: Array, expected: bool) -> None:
+    assert is_multiple(np.array(array), np.array(other)) is expected

@@ -123,24 +123,24 @@ def _with_their_multiples(
     If the right gradient of a value is a multiple of that of another, as with ``h = h / 2``, each stands alone.
     """
     rights = [right_gradients[v.node] for v in values]
-    if any(_is_multiple(one, other) for one, other in pairwise(rights)):
+    if any(is_multiple(one, other) for one, other in pairwise(rights)):
         return [[g] for g in gradients]
     groups = [gradients[:1]]
     for before, g in pairwise(gradients):
-        if _is_multiple(before.states[-1].array, g.states[-1].array):
+        if is_multiple(before.states[-1].array, g.states[-1].array):
             groups[-1].append(g)
         else:
             groups.append([g])
     return groups
 
 
-def _is_multiple(array: Array, other: Array) -> bool:
+def is_multiple(array: Array, other: Array) -> bool:
     """Tell whether two arrays differ by a factor other than 0 and 1."""
     if array.shape != other.shape or not np.isfinite([array, other]).all() or not array.any():
         return False
     k = np.argmax(np.abs(array))
     a, b = array.flat[k], other.flat[k]
-    return bool(b and not np.allclose(array, other) and np.allclose(array * (b / a), other))
+    return bool(b and not np.allclose(array, other, atol=0) and np.allclose(array * (b / a), other, atol=0))
 
 
 def _by_line(count: int, gradients: Sequence[UserGradient]) -> list[tuple[int, int]]:
