@@ -508,8 +508,7 @@ def run(folder: Path | None, epochs: int, *, stop: int | None = None, kind: str 
 
     try:
         history = fit(model, x, y, x, y * 0.9, solver=solver, settings=Settings(epochs, 5), rng=11, checkpoint=folder,
-                      resume=resume and folder is not None, early_stopping=EarlyStopping(6),
-                      callbacks=[crash])  # fmt: skip
+                      resume=resume, early_stopping=EarlyStopping(6), callbacks=[crash])  # fmt: skip
     except KeyboardInterrupt:
         return None
     parameters = model.parameters() if isinstance(model, Module) else [p for layer in model for p in (layer.W, layer.b)]
@@ -534,7 +533,7 @@ def test_more_epochs_go_on_where_the_last_ended(tmp_path: Path) -> None:
     def trained(epochs: int, folder: Path | None) -> list[bytes]:
         model = network()
         fit(model, x, y, solver=Solver("mse", "adam", 0.05), settings=Settings(epochs, 5), rng=1, checkpoint=folder,
-            resume=folder is not None)  # fmt: skip
+            resume=True)  # fmt: skip
         return weights(model)
 
     trained(3, tmp_path / "c")

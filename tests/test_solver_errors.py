@@ -198,7 +198,6 @@ BAD = [
     (train(callbacks=[3]), "a callback is 3; it is called with an Epoch, so pass a function"),
     (train(callbacks=[EarlyStopping]), r"a callback is the class EarlyStopping itself; .*, EarlyStopping\(\)"),
     (train(callbacks=3), r"callbacks=3; write a list, callbacks=\[your_function\]"),
-    (train(resume=True), "resume=True continues from a checkpoint; add its folder, checkpoint='run'"),
     (train(callbacks=print), "callbacks=<built-in function print>; write a list"),
     (train(metrics={"loss": lambda y, yhat: 1.0}), "a metric is called 'loss', which is the name of the loss"),
     (train(metrics={"val_loss": lambda y, yhat: 1.0}), "a metric is called 'val_loss'"),

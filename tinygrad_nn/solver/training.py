@@ -129,8 +129,6 @@ def _fit(
             f"fit: checkpoint={checkpoint!r:.60} is of type {type(checkpoint).__name__}; it needs a folder, "
             "checkpoint='run', or a Checkpoint."
         )
-    if resume and checkpoint is None:
-        raise ValueError("fit: resume=True continues from a checkpoint; add its folder, checkpoint='run'.")
     _check(solver, settings, early_stopping, metrics, callbacks)
     given = x, y
     x, y, x_val, y_val = arrays_of("fit", model, x=x, y=y, x_val=x_val, y_val=y_val)
