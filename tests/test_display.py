@@ -77,7 +77,7 @@ SHOWN: dict[str, tuple[Callable[[Any], Any], int, list[str]]] = {
     "history":    (lambda _: History([0.5] * 500, [0.25] * 500, {"r2": [0.1] * 500}), 1,
                    ["History(500 epochs: loss 0.5000 to 0.5000, val_loss 0.2500 to 0.2500, r2 0.1000 to 0.1000)"]),
     "no history": (lambda _: History(), 1, ["History(0 epochs)"]),
-    "epoch":      (lambda _: Epoch(1, 20, 0.5, None, {}, network()), 9, ["loss=0.5", "Layer(4, 40, relu)"]),
+    "epoch":      (lambda _: Epoch(1, 20, 0.5, None, {}, network()), 8, ["loss=0.5", "Layer(4, 40, relu)"]),
     "scaler":     (lambda _: Scaler.fit(rows()[0]), 1, ["mean=[5.8433"]),
     "checked":    (lambda _: check_gradients(np.tanh, np.ones(50)), 8, ["comparisons"]),
     "compared":   (lambda _: compare_gradients(network(), *(part[:4] for part in rows()), solver=SOLVER), 24,

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from tinygrad_nn.cli import main
 from tinygrad_nn.data import Column, Columns, read_columns, read_table
-from tinygrad_nn.data.columns import CellError, columns_of, target_numbers
+from tinygrad_nn.data.columns import CellError, columns_of, iso_date, target_numbers
 from tinygrad_nn.io import load_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -420,7 +420,7 @@ NEW: list[tuple[str, str]] = [
     ("a;code;y\n1,5;A;no\n1,5;A;\n", "new.csv, row 2, column 'y': the cell is empty; the classes are no, yes"),
     ("a;code\n1,5;A\n", "there is no column 'y'. It has 'a', 'code'"),
     ("a;code;y\n1,5;A;no\n1,5;C;no\n1,5;D;no\n",
-     "warning: new.csv, row 2 and 1 more, column 'code': .* not hold 'C', so that all columns .* 0. It holds A, B."),
+     "warning: new.csv, row 2 and 1 more, column 'code': 'C' is not in the training .* none of its texts: A, B."),
 ]  # fmt: skip
 
 
@@ -435,6 +435,29 @@ def test_a_new_table_is_read_as_that_of_the_training_or_the_difference_is_told(
     assert main(["evaluate", "o/model.safetensors", "new.csv"]) == (0 if "warning" in said else 2)
     err = capsys.readouterr().err
     assert re.search(said, err), err
+
+
+@pytest.mark.parametrize("missing", ["drop", "most-frequent"])
+def test_rows_are_counted_in_the_file_and_a_missing_text_is_no_unknown_one(
+    missing: str, capsys: Capture
+) -> None:
+    Path("t.csv").write_text(rows(30, lambda k, draw: f"{k},{'AB'[k % 2]},{('no', 'yes')[k % 2]}", "a,code,y"))
+    Path("known.csv").write_text("a,code,y\n1,,no\n2,A,no\n3,B,no\n")
+    Path("new.csv").write_text("a,code,y\n1,,no\n2,A,no\n3,C,no\n")
+    Path("class.csv").write_text("a,code,y\n1,,no\n2,A,no\n3,B,maybe\n")
+    assert main(["train", "--data", "t.csv", "--target", "y", "--missing", missing, "--out", "o", *FEW]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "o/model.safetensors", "known.csv"]) == 0
+    assert not capsys.readouterr().err
+    assert main(["evaluate", "o/model.safetensors", "new.csv"]) == 0
+    assert "warning: new.csv, row 3, column" in capsys.readouterr().err
+    assert main(["evaluate", "o/model.safetensors", "class.csv"]) == 2
+    assert "class.csv, row 3, column" in capsys.readouterr().err
+
+
+def test_a_date_has_one_sign_between_its_parts() -> None:
+    assert iso_date("2024-05-31") == iso_date("2024/05/31") == 19874.0
+    assert iso_date("2024-05/31") is iso_date("2024/05-31") is None
 
 
 @pytest.mark.parametrize(("form", "delimiter", "cells", "refused"), [

@@ -440,7 +440,6 @@ IN_CODE = {
 }  # fmt: skip
 HELPERS = """
 import math
-import re
 import numpy as np
 GUARD = 3e-8
 

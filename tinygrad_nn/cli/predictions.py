@@ -44,10 +44,11 @@ def read_for_network(network: Network, table: str, encoding: str, extra: Sequenc
         if new:
             cell, where = texts[part.name][new[0]], f"{printable(table)}, row {rows[new[0]] + 1}"
             print_error(
-                f"{where}{f' and {len(new) - 1:,} more' * (len(new) > 1)}, column {part.name!r:.80}: the training "
-                f"table does not hold {cell!r:.80}, so that all columns of 0 and 1 are 0. It holds "
-                f"{short_list(part.categories, 'texts')}.", "warning: "
-            )  # fmt: skip
+                f"{where}{f' and {len(new) - 1:,} more' * (len(new) > 1)}, column {part.name!r:.80}: {cell!r:.80} is "
+                "not in the training table, so it is read as none of its texts: "
+                f"{short_list(part.categories, 'texts')}.",
+                "warning: ",
+            )
     return x, rows, texts
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..common.display import tuple_in_few_lines
+from ..common.display import in_few_lines
 from ..common.printable import printable
 from ..optim import Plateau, PlateauState
 from ..tensor import raw
@@ -48,7 +48,7 @@ class Epoch(NamedTuple):
     history: History = History()
 
     def __repr__(self) -> str:
-        return tuple_in_few_lines(self)
+        return in_few_lines("Epoch", dict(zip(self._fields[:-1], self, strict=False)))  # its numbers, not those before
 
 
 @dataclass
