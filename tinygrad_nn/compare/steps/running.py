@@ -441,18 +441,19 @@ def collected(bindings: Sequence[Binding], names: Names, cotangent_ids: set[int]
         value_label = names.of(b.label)
         if value_label is None:
             continue
+        states = b.own_states(names.of)
         before, present = objects.get(b.label), current.get((b.frame, b.label))
         if before is not None and before[0] is b.value and (before[2] == b.frame or (b.is_parameter and (
                 not b.outer_calls or before[2] in b.outer_calls))):  # fmt: skip
             gradient = before[1]
-            gradient.states.extend(b.states[1:])
+            gradient.states.extend(states[1:])
         elif present is not None and b.states[0].added:
             gradient = present
-            gradient.states.extend(b.states)
+            gradient.states.extend(states)
         else:
             is_echo = before is not None and before[0] is b.value
             is_cotangent = id(b.value) in cotangent_ids and b.frame == 1 and b.is_parameter
-            gradient = UserGradient(b.label, value_label, list(b.states), b.function, set(), 0, is_echo, is_cotangent,
+            gradient = UserGradient(b.label, value_label, states, b.function, set(), 0, is_echo, is_cotangent,
                                     b.is_parameter)  # fmt: skip
             gradients.append(gradient)
         gradient.rooms.add(name_stem(b))
