@@ -45,15 +45,17 @@ class ArrayTensor(Tensor):
         return np.array(self._array, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "at" and ufunc is np.add and isinstance(inputs[0], ArrayTensor):
-            target, index, value = inputs
-            return target._become(target.at[index].add(value)) and None
         if method == "at":
-            return ufunc.at(*map(raw, inputs))
+            target, index, value = inputs
+            if ufunc is np.add and isinstance(target, ArrayTensor):
+                target._become(target.at[index].add(value))
+            else:
+                ufunc.at(target, raw(index), raw(value))
+            return None
         (out,) = kwargs.pop("out", (None,))
         result = super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
         if out is not None:
-            out[...] = result
+            out[...] = result if isinstance(out, Tensor) else raw(result)
         return result if out is None else out
 
 

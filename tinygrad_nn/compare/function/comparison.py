@@ -17,7 +17,7 @@ from ...tree import flatten
 from ..behaviour import UNSTEADY, blind_diagnosis, no_value_diagnosis, same_results, unsteady_diagnosis
 from ..budget import Budget
 from ..conventions.code import Code, kept_draws
-from ..conventions.reasons import Reason, disconnected, why_disconnected
+from ..conventions.reasons import OTHER_RESULT, Reason, disconnected, why_disconnected
 from ..conventions.recognize import recognize_code
 from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
@@ -46,6 +46,7 @@ from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangen
 from .lines import with_source_lines
 from .locations import name_values, overflow_notes, recording_locations
 from .operations import explain_graph, only_shape_diagnosis
+from .search import LARGE
 
 Array = np.ndarray[Any, Any]
 
@@ -132,22 +133,25 @@ def _run_on_tensors(comparison: ComparisonInput) -> tuple[ComparisonInput, Run |
 
     The input that is returned with it has the code that runs on Tensors.
     """
-    code, failed = comparison.code, []
+    code, reason = comparison.code, Reason("")
     for attempt in (code, for_arrays(code)):
         try:
             with recording_locations():
                 graph = run_graph(attempt, comparison.float64_inputs, comparison.cotangents)
             name_values(graph.trace)
         except Exception as error:  # a function that was never meant for Tensors may raise anything
-            failed.append(error)
+            reason = reason if reason.text else why_disconnected(error, code.source)
             continue
-        if failed and not _has_right_slopes(comparison, graph):
+        if attempt is code and not _has_same_results(comparison, graph):
+            reason = OTHER_RESULT
+            continue
+        if attempt is not code and not _is_as_on_arrays(comparison, graph):
             break
         unreached = ", ".join(_unreached_inputs(comparison, graph))
         if unreached:
             return comparison, None, disconnected(unreached)
         return comparison._replace(code=attempt), graph, Reason("")
-    return comparison, None, why_disconnected(failed[0], code.source)
+    return comparison, None, reason
 
 
 def _slope(comparison: ComparisonInput, i: int, rng: np.random.Generator) -> tuple[Array, Estimate]:
@@ -170,11 +174,17 @@ def _unreached_inputs(comparison: ComparisonInput, graph: Run) -> list[str]:
     return unreached
 
 
-def _has_right_slopes(comparison: ComparisonInput, graph: Run) -> bool:
-    """Tell whether a graph has the results of the run on arrays, and its derivatives along random directions."""
-    if not comparison.line.steady or len(graph.outs) != len(comparison.outs):
-        return False
-    if not all(np.allclose(a, b, rtol=SAME, atol=SAME) for a, b in zip(graph.outs, comparison.outs, strict=True)):
+def _has_same_results(comparison: ComparisonInput, graph: Run) -> bool:
+    """Tell whether a graph has the results of the run on arrays, as far as two runs on arrays have the same."""
+    return not comparison.line.steady or (len(graph.outs) == len(comparison.outs) and all(
+        a.shape == b.shape and np.allclose(a, b, rtol=SAME, atol=SAME)
+        for a, b in zip(graph.outs, comparison.outs, strict=True)
+    ))  # fmt: skip
+
+
+def _is_as_on_arrays(comparison: ComparisonInput, graph: Run) -> bool:
+    """Tell whether a graph, which is not too large, has the results of the run on arrays and its derivatives."""
+    if not comparison.line.steady or len(graph.trace.operations) > LARGE or not _has_same_results(comparison, graph):
         return False
     rng = np.random.default_rng(0)
     for i, g in enumerate(graph.grads):
