@@ -6,6 +6,7 @@ and its derivatives, are those of a run on arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,11 +16,14 @@ from typing import Any
 import numpy as np
 
 from ...node import Node, switched, thread
+from ...ops.joining import array
 from ...tensor import Tensor, make_tensor, raw
+from ...tree import flatten
 from ..conventions.code import Code
 from .calling import Inputs
 
 MAKERS = ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like")
+JOIN = ("array", "asarray")
 IN_PLACE = ("add", "sub", "mul", "truediv", "pow", "matmul")
 
 
@@ -77,10 +81,21 @@ class ArrayWithDot(np.ndarray[Any, Any]):
 
 
 class _NumPy:
-    """NumPy, but the functions that make an array to write into return Tensors."""
+    """NumPy, but functions that make an array to write into, or join Tensors in one, return Tensors."""
 
     def __getattr__(self, name: str) -> Any:
-        return _making_tensors(getattr(np, name)) if name in MAKERS else getattr(np, name)
+        function = getattr(np, name)
+        return _making_tensors(function) if name in MAKERS else _joining(function) if name in JOIN else function
+
+
+class _Math:
+    """Python's `math`, but its functions take Tensors, as those of the same name in NumPy do."""
+
+    def __getattr__(self, name: str) -> Any:
+        function, of_numpy = getattr(math, name), getattr(np, name, None)
+        if not callable(function) or of_numpy is None:
+            return function
+        return lambda *args: (of_numpy if any(isinstance(x, Tensor) for x in args) else function)(*args)
 
 
 def _making_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,6 +105,15 @@ def _making_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
         return make_tensor(made, None, ArrayTensor) if made.dtype.kind in "fc" else made
 
     return make
+
+
+def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def join(value: Any, *args: Any, **kwargs: Any) -> Any:
+        has_tensors = any(isinstance(x, Tensor) for x in flatten(value)[0])
+        return array(value, *args, **kwargs) if has_tensors else function(value, *args, **kwargs)
+
+    return join
 
 
 def _with_dot(value: Any) -> Any:
@@ -118,16 +142,17 @@ def constants_with_dot(f: Any, has_writes: bool = False) -> Iterator[None]:
     views = {name: _with_dot(part) for name, part in space.items() if type(part) is np.ndarray}
     if has_writes:
         views |= {name: _NumPy() for name, part in space.items() if part is np}
+        views |= {name: _Math() for name, part in space.items() if part is math}
     cells = [cell for cell in getattr(f, "__closure__", None) or () if type(_content(cell)) is np.ndarray]
     arrays = [cell.cell_contents for cell in cells]
-    for cell, array in zip(cells, arrays, strict=True):
-        cell.cell_contents = _with_dot(array)
+    for cell, part in zip(cells, arrays, strict=True):
+        cell.cell_contents = _with_dot(part)
     try:
         with in_place_of(space, views):
             yield
     finally:
-        for cell, array in zip(cells, arrays, strict=True):
-            cell.cell_contents = array if isinstance(_content(cell), ArrayWithDot) else _content(cell)
+        for cell, part in zip(cells, arrays, strict=True):
+            cell.cell_contents = part if isinstance(_content(cell), ArrayWithDot) else _content(cell)
 
 
 def _content(cell: Any) -> Any:
