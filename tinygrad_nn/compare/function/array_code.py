@@ -1,46 +1,43 @@
-"""Run code on Tensors that was written for arrays: it writes into them, and calls ``X.dot(W)`` of a constant array X.
+"""Run code on Tensors that was written for arrays: it calls ``X.dot(W)`` of a constant array X, or writes into arrays.
 
-Such a graph may miss something, as where a view of an array is written into. So it is only used if what it computes,
-and its derivatives, are those of a run on arrays.
+A function that returns gradients with its loss writes in the lines that compute the gradients, which the graph of the
+loss does not need. Since a graph may miss something, it is used only if what it computes, and its derivatives, are
+those of a run on arrays.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from ...node import Node, switched, thread
-from ...ops.joining import array
-from ...tensor import Tensor, make_tensor, raw
-from ...tree import flatten
+from ...tensor import Tensor, make_tensor, raw, raw_index
 from ..conventions.code import Code
 from .calling import Inputs
 
-MAKERS = ("zeros", "ones", "empty", "full", "zeros_like", "ones_like", "empty_like", "full_like")
-JOIN = ("array", "asarray")
 IN_PLACE = ("add", "sub", "mul", "truediv", "pow", "matmul")
 
 
 class ArrayTensor(Tensor):
-    """A Tensor that can be written into as an array, and that becomes an array without a graph where one is needed.
+    """A Tensor that takes writes, and becomes a plain array or number where one is needed; both lose the graph.
 
-    After a write it stands for a new value; what was computed before has the old one.
+    ``z += 1`` changes it under all its names. What was computed before a change has the old value.
     """
 
     __slots__ = ()
 
-    def _become(self, new: Any) -> ArrayTensor:
+    def _become(self, new: Tensor) -> ArrayTensor:
         self._array, self.node = new._array, new.node
         return self
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._become(self.at[index].set(value))
+        array = self._array.copy()
+        array[raw_index(index)] = raw(value)
+        self._become(Tensor(array, requires_grad=False))
 
     def _number(self, call: str) -> Any:
         return self._array.item()
@@ -49,18 +46,17 @@ class ArrayTensor(Tensor):
         return np.array(self._array, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "at":
-            target, index, value = inputs
-            if ufunc is np.add and isinstance(target, ArrayTensor):
-                target._become(target.at[index].add(value))
-            else:
-                ufunc.at(target, raw(index), raw(value))
-            return None
         (out,) = kwargs.pop("out", (None,))
-        result = super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
-        if out is not None:
-            out[...] = result if isinstance(out, Tensor) else raw(result)
-        return result if out is None else out
+        if out is None and method != "at":
+            return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
+        target = inputs[0] if out is None else out
+        array = raw(target).copy()
+        if method == "at":
+            ufunc.at(array, *map(raw, inputs[1:]), **kwargs)
+        else:
+            getattr(ufunc, method)(*map(raw, inputs), out=array, **kwargs)
+        target[...] = array
+        return out
 
 
 def _in_place(name: str) -> Callable[[Any, Any], Any]:
@@ -80,42 +76,6 @@ class ArrayWithDot(np.ndarray[Any, Any]):
         return np.dot(np.asarray(self), other) if isinstance(other, Tensor) else super().dot(other, out)
 
 
-class _NumPy:
-    """NumPy, but functions that make an array to write into, or join Tensors in one, return Tensors."""
-
-    def __getattr__(self, name: str) -> Any:
-        function = getattr(np, name)
-        return _making_tensors(function) if name in MAKERS else _joining(function) if name in JOIN else function
-
-
-class _Math:
-    """Python's `math`, but its functions take Tensors, as those of the same name in NumPy do."""
-
-    def __getattr__(self, name: str) -> Any:
-        function, of_numpy = getattr(math, name), getattr(np, name, None)
-        if not callable(function) or of_numpy is None:
-            return function
-        return lambda *args: (of_numpy if any(isinstance(x, Tensor) for x in args) else function)(*args)
-
-
-def _making_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def make(*args: Any, **kwargs: Any) -> Any:
-        made = raw(function(*args, **kwargs))
-        return make_tensor(made, None, ArrayTensor) if made.dtype.kind in "fc" else made
-
-    return make
-
-
-def _joining(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def join(value: Any, *args: Any, **kwargs: Any) -> Any:
-        has_tensors = any(isinstance(x, Tensor) for x in flatten(value)[0])
-        return array(value, *args, **kwargs) if has_tensors else function(value, *args, **kwargs)
-
-    return join
-
-
 def _with_dot(value: Any) -> Any:
     return value.view(ArrayWithDot) if type(value) is np.ndarray else value
 
@@ -132,17 +92,11 @@ def in_place_of(space: dict[str, Any], values: Mapping[str, Any]) -> Iterator[No
 
 
 @contextmanager
-def constants_with_dot(f: Any, has_writes: bool = False) -> Iterator[None]:
-    """Let the arrays of a function's module and of the functions around it take Tensors in `dot` for a while.
-
-    With `has_writes`, the arrays that the code makes by ``np.zeros(...)`` and the like can be written into as well.
-    """
+def constants_with_dot(f: Any) -> Iterator[None]:
+    """Let the arrays of a function's module and of the functions around it take Tensors in `dot` for a while."""
     f = getattr(f, "__func__", f)
     space: dict[str, Any] = getattr(f, "__globals__", {})
     views = {name: _with_dot(part) for name, part in space.items() if type(part) is np.ndarray}
-    if has_writes:
-        views |= {name: _NumPy() for name, part in space.items() if part is np}
-        views |= {name: _Math() for name, part in space.items() if part is math}
     cells = [cell for cell in getattr(f, "__closure__", None) or () if type(_content(cell)) is np.ndarray]
     arrays = [cell.cell_contents for cell in cells]
     for cell, part in zip(cells, arrays, strict=True):
@@ -182,7 +136,7 @@ def for_arrays(code: Code) -> Code:
             return make_tensor((tensor if inspect is None else inspect(node, tensor))._array, node, ArrayTensor)
 
         tensors = [make_tensor(x._array, x.node, ArrayTensor) if isinstance(x, Tensor) else x for x in leaves]
-        with constants_with_dot(code.source, has_writes=True), switched("inspect", as_array_tensor):
+        with constants_with_dot(code.source), switched("inspect", as_array_tensor):
             return run(inputs_with_dot(inputs), tensors)
 
     return replace(code, run=run_on_tensors)
