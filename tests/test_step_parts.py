@@ -131,6 +131,7 @@ def test_the_statement_of_each_line() -> None:
     }
     assert found == READ
     assert read_statements("x = (") == {}
+    assert read_statements("dx = y; grads['W'] += 2; a.b, c[:2] = z")[1].targets == {"dx", "grads", "a.b", "c"}
     assert read_statements(SOURCE) is read_statements(SOURCE)  # for each trace of a function in it
     assert read_statements(SOURCE, "a.py")[14].file == "a.py"
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...node import Node, switched, thread
-from ...tensor import Tensor, make_tensor, raw, raw_index
+from ...tensor import Tensor, make_tensor, raw
 from ..conventions.code import Code
 from .calling import Inputs
 
@@ -36,7 +36,7 @@ class ArrayTensor(Tensor):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         array = self._array.copy()
-        array[raw_index(index)] = raw(value)
+        array[index] = raw(value)
         self._become(Tensor(array, requires_grad=False))
 
     def _number(self, call: str) -> Any:
