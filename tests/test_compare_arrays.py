@@ -256,6 +256,18 @@ def test_mistakes_in_code_for_arrays_are_named(mistake: str, kind: str, where: s
     assert diagnosis.evidence[0].endswith("and at 2 other points")
 
 
+@pytest.mark.parametrize(
+    ("f", "what"),
+    [
+        (lambda x: 0.37 * np.sin(x).sum() + (x * x).sum(), "multiplied by 0.37"),
+        (lambda x: np.sin(x).sum() / 7 + (x * x).sum(), "divided by 7"),
+    ],
+)
+def test_a_constant_that_the_gradient_lacks_is_named(f: Any, what: str) -> None:
+    (diagnosis,) = compare_gradients(f, (V,), manual=lambda x: np.cos(x) + 2 * x).diagnoses
+    assert (diagnosis.kind, diagnosis.text) == ("scale", f"The gradient is not {what} here, as the value is.")
+
+
 def test_a_forgotten_line_of_a_naive_loss_is_wrong() -> None:
     report = compare_gradients(naive_svm_loss, (W, X, Y, "own"))
     assert not report.ok
