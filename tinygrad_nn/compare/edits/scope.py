@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...tensor import raw
 from .running import Stopped
 from .trees import attribute, name
 
@@ -62,7 +63,7 @@ class Scope:
         if cached is None:
             try:
                 tree = ast.fix_missing_locations(ast.Expression(node))
-                value = eval(compile(tree, "<looked at>", "eval"), self.env)
+                value = raw(eval(compile(tree, "<looked at>", "eval"), self.env))
             except (Exception, Stopped):
                 value = MISSING
             cached = self.values[id(node)] = node, value
