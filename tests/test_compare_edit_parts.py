@@ -145,6 +145,7 @@ def shown(node: Any) -> str:
         ("d = g", "g", "g - g.mean(axis=0)", "statistic_as_constant"), ("d = g", "g", "g + h", "product_rule_half"),
         ("d = g", "g", "g + skip", "residual_forgotten"), ("d = g", "g", "h + g", "wrong_derivative"),
         ("d = g", "g", "g - h.mean()", "product_rule_half"), ("d = g", "g", "g + 1", "edit"),
+        ("d = g >= 0", "g", "g - h", "edit"),
         ("d = a / n", "n", "n - 1", "wrong_ddof"), ("d = a * n", "n", "n - 1", "edit"),
         ("d = range(n)", "n", "n - 1", "wrong_index"), ("d = list(n)", "n", "n - 1", "edit"),
         ("d = g * (1 - p)", "g * (1 - p)", "p * (g - np.sum(g * p))", "softmax_diagonal_only"),
@@ -205,6 +206,10 @@ def test_a_value_of_the_round_before_that_is_added_is_carried() -> None:
     assert kind_of(source, change, was) == "not_carried_back"
     change, was = change_in(source, "g", "g + d", 8)
     assert kind_of(source, change, was) == "product_rule_half"
+    for names, said in (("d, carry", "not_carried_back"), ("carry", "residual_forgotten")):
+        source = source_of(f"def backward(x, carry):\n    for t in x:\n        {names} = step(g)\n    return d\n")
+        change, was = change_in(source, "g", "g + carry", 3)
+        assert kind_of(source, change, was) == said
 
 
 @pytest.mark.parametrize(
@@ -462,6 +467,14 @@ def writer(numpy: str | None = "np", slices: tuple[str, ...] = (), **local: Any)
     scope.find_atoms(set(local), {name: {"0"} for name in local})
     made = [ast.parse(f"q[{text}]", mode="eval").body.slice for text in slices]  # type: ignore[attr-defined]
     return CandidateWriter(ast.parse("pass").body[0], scope, numpy, made)
+
+
+def test_a_name_is_not_assigned_to_itself() -> None:
+    made = writer(db=np.ones(2), err=np.ones(2))
+    made.place = ast.parse("db = db + err").body[0]
+    texts = [ast.unparse(change.new) for change in made.changes() if isinstance(change.parent, ast.Assign)]
+    assert "err" in texts
+    assert "db" not in texts
 
 
 def said(found: Any) -> list[tuple[float, str]]:

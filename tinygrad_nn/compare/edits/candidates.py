@@ -54,6 +54,8 @@ class CandidateWriter(Additions):
                 continue
             for cost, new in self.of(spot):
                 is_bare = isinstance(spot.parent, ast.Expr) and not isinstance(new, ast.Call)  # does nothing
+                is_bare |= isinstance(spot.parent, ast.Assign) and isinstance(new, ast.Name) and (
+                    [ast.unparse(target) for target in spot.parent.targets] == [new.id])  # db = db
                 if new is not None and not is_bare:
                     yield Change(cost, spot.parent, spot.field, spot.position, new, self.place)
 

@@ -101,6 +101,8 @@ class Scope:
                         yield Atom(_item(text, ast.Constant(i)), part)
             for counter in index:
                 k = self.local[counter]
+                if counter.isupper() and counter not in fields:  # a size
+                    continue
                 if -len(value) <= k < len(value) and is_array(value[k]) and not self._has_name(value[k]):
                     yield Atom(_item(text, name(counter)), value[k])
         elif hasattr(value, "__dict__") and fields:

@@ -55,8 +55,8 @@ class Cells:
         lines, arrays = alone
         node = self.matches[k].version.node
         scopes, right_gradients = [arrays], [self.walked.rule_gradients[node]]
-        earlier = [m.gradient.name for m in self.matches if m.gradient.name.isidentifier() and self.space.is_bound_before(
-            m.gradient.name, statements[0])]  # fmt: skip
+        names = [m.gradient.name for m in self.matches if m.gradient.name.isidentifier()]
+        earlier = [name for name in names if self.space.is_bound_before(name, statements[0])]
         held = {name: np.array(raw(self.space.names[name])) for name in earlier}
         further_values = [self._further_values(arrays, self._forward_values({}) | held, earlier)]
         for _ in range(PROBES):
