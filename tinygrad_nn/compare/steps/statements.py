@@ -115,7 +115,7 @@ def targets(node: Any) -> Iterator[ast.expr]:
 
 
 def _written_by(node: ast.expr) -> Iterator[ast.expr]:
-    """Yield the array that a call writes into: `dW` of ``np.add.at(dW, rows, g)`` and ``np.clip(dW, -5, 5, out=dW)``."""
+    """Yield the array that a call writes into, `dW` of ``np.add.at(dW, rows, g)`` and ``np.clip(dW, 0, 1, out=dW)``."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         yield from (keyword.value for keyword in node.keywords if keyword.arg == "out")
         yield from node.args[:1] if node.func.attr in WRITERS else []
