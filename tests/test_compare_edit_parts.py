@@ -136,6 +136,7 @@ def shown(node: Any) -> str:
         ("d = g", "g", "g.swapaxes(0, 1)", "transpose"),
         ("d = g.transpose(1, 0)", "g.transpose(1, 0)", "g", "transpose"),
         ("d = g", "g", "g[::-1]", "flipped_kernel"), ("d = g", "g", "g[1:]", "wrong_index"),
+        ("d = w[f, ::-1]", "w[f, ::-1]", "w[f]", "flipped_kernel"), ("d = w[f, 0]", "w[f, 0]", "w[f]", "wrong_value"),
         ("d = g[0]", "g[0]", "g", "wrong_index"), ("d = a @ b", "a @ b", "b @ a", "transpose"),
         ("d = a @ b", "a @ b", "a * b", "wrong_derivative"), ("d = a * b", "a * b", "a @ b", "wrong_derivative"),
         ("d = np.einsum('ij,jk->ik', a)", "'ij,jk->ik'", "'ji,jk->ik'", "transpose"),
@@ -467,6 +468,17 @@ def writer(numpy: str | None = "np", slices: tuple[str, ...] = (), **local: Any)
     scope.find_atoms(set(local), {name: {"0"} for name in local})
     made = [ast.parse(f"q[{text}]", mode="eval").body.slice for text in slices]  # type: ignore[attr-defined]
     return CandidateWriter(ast.parse("pass").body[0], scope, numpy, made)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("w[f, :, ::-1, ::-1]", "w[f]"), ("w[..., ::-1, ::-1]", "w"), ("w[::-1, :, ::-1, 0]", "w[:, :, :, 0]"),
+     ("w[f, :, ::-1]", ""), ("w[f]", "")],
+)  # fmt: skip
+def test_a_kernel_that_is_flipped_is_taken_as_it_is(text: str, plain: str) -> None:
+    node: Any = ast.parse(text, mode="eval").body
+    found = said(writer(f=1)._subscript(node, None))  # type: ignore[arg-type]
+    assert found == ([(1.1, plain)] if plain else [])
 
 
 def test_a_name_is_not_assigned_to_itself() -> None:

@@ -419,6 +419,27 @@ def test_a_line_of_tensors_is_mended_also_if_it_calls_a_function_that_writes(lin
         assert (line in changes or line.replace("demb.data", "demb") in changes), str(report)
 
 
+def test_a_gradient_that_is_zero_but_for_rounding_is_noted() -> None:
+    def forward(x: Any) -> Any:
+        top = x.max(axis=1, keepdims=True)
+        shifted = x - top
+        logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return -logs[:, 0].mean()
+
+    def backward(x: Any, shifted: Any, logs: Any) -> Any:
+        dshifted = np.exp(logs) / len(x)
+        dshifted[:, 0] -= 1 / len(x)
+        dtop = dshifted.sum(axis=1, keepdims=True)  # the sign is lost, and cannot be seen
+        dx = dshifted.copy()
+        return dx, dtop
+
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    report = compare_steps(forward, backward, x)
+    assert report.ok
+    (note,) = (note for note in report.notes if "but for rounding" in note)
+    assert note.startswith("dtop is 0 here")
+
+
 def test_a_name_that_was_bound_again_offers_no_change_of_its_line() -> None:
     x = Tensor(np.arange(1.0, 4.0))
     factor = 3.0

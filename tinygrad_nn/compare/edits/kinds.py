@@ -119,6 +119,9 @@ def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
         if isinstance(a, ast.Subscript) and _is_same(a.value, b):
             index = ast.unparse(a.slice)
             return "flipped_kernel" if "::-1" in index else "wrong_axis" if "None" in index else "wrong_index"
+    if isinstance(old, ast.Subscript) and isinstance(new, ast.Subscript) and _is_same(old.value, new.value) and (
+            ("::-1" in ast.unparse(old.slice)) != ("::-1" in ast.unparse(new.slice))):  # fmt: skip
+        return "flipped_kernel"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and isinstance(old.op, ast.MatMult):
         pairs = ((old.left, new.right), (transposed(old.left), new.left))
         return "transpose" if any(_is_same(a, b) for a, b in pairs) else ""
