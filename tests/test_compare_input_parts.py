@@ -196,14 +196,14 @@ def test_a_graph_that_has_not_all_that_the_result_depends_on() -> None:
     def lost(x: Any, w: Any) -> Any:
         return x * (w.data if hasattr(w, "data") and not isinstance(w, np.ndarray) else w)
 
-    graph, reason = _run_on_tensors(asked_of(lost, scaled_back, A, C))
+    _, graph, reason = _run_on_tensors(asked_of(lost, scaled_back, A, C))
     assert graph is None
     assert reason == disconnected("w")
-    graph, reason = _run_on_tensors(asked_of(scaled, scaled_back, A, C))
+    _, graph, reason = _run_on_tensors(asked_of(scaled, scaled_back, A, C))
     assert (graph is None, reason.text) == (False, "")
-    graph, reason = _run_on_tensors(asked_of(lambda x, w: x * 2.0, lambda x, w, g: (2 * g, 0 * w), A, C))
+    _, graph, reason = _run_on_tensors(asked_of(lambda x, w: x * 2.0, lambda x, w, g: (2 * g, 0 * w), A, C))
     assert graph is not None  # the result does not depend on it
-    graph, reason = _run_on_tensors(asked_of(lambda x, w: float(x[0]) * w, lambda x, w, g: (0 * x, g * x[0]), A, C))
+    _, graph, reason = _run_on_tensors(asked_of(lambda x, w: float(x[0]) * w, lambda x, w, g: (0 * x, g * x[0]), A, C))
     assert graph is None
     assert "turns a Tensor into a plain number, float" in reason.text
 
@@ -549,10 +549,10 @@ class Searched:
         (lambda x, w, b: (-x, -w, -b), [0, 1, 2], 1.05, "sign"),
         (lambda x, w, b: (2 * x, 2 * w, 2 * b), [0, 1, 2], 1.05, "scale"),
         (lambda x, w, b: (x / 2, w / 2, b / 2), [0, 1, 2], 1.05, "scale"),
-        (lambda x, w, b: (7 * x, 7 * w, 7 * b), [0, 1, 2], 1.35, "scale"),
+        (lambda x, w, b: (7 * x, 7 * w, 7 * b), [0, 1, 2], 1.5, "scale"),
         (lambda x, w, b: (0 * x, 0 * w, 0 * b), [0, 1, 2], 0.85, "scale"),
         (lambda x, w, b: (-x, -w, b), [0, 1], 1.55, "sign"),
-        (lambda x, w, b: (7 * x, 7 * w, b), [0, 1], 1.85, "scale"), (lambda x, w, b: (x, w, 0 * b), [2], 0.85, "scale"),
+        (lambda x, w, b: (7 * x, 7 * w, b), [0, 1], 2.0, "scale"), (lambda x, w, b: (x, w, 0 * b), [2], 0.85, "scale"),
         (lambda x, w, b: (x, -w, b), [1], 1.05, "sign"),
     ],
 )  # fmt: skip

@@ -212,6 +212,26 @@ def backward(x, w):
         dx[:, i : i + 2] += d[:, None] * w
     return dx, dw
 """
+NORM = """def forward(x):
+    mu = x.mean(axis=0)
+    xmu = x - mu
+    carre = xmu**2
+    invvar = 1 / np.sqrt(carre.mean(axis=0) + 1e-5)
+    va = xmu * invvar
+    return (va**3).sum()
+
+
+def backward(x, xmu, invvar, va):
+    dva = 3 * va**2
+    dxmu = invvar * dva
+    dinvvar = np.sum(xmu * dva, axis=0)
+    dcarre = -0.5 * invvar**3 * dinvvar * np.ones(x.shape) / len(x)
+    dxmu += 2 * xmu * dcarre
+    dx = dxmu
+    dmu = -np.sum(dxmu, axis=0)
+    dx += np.ones(x.shape) * dmu / len(x)
+    return dx
+"""
 W1, W2, WIDE = RNG.normal(size=(4, 3)), RNG.normal(size=(3, 2)), RNG.normal(size=(4, 2))
 QKV = {name: RNG.normal(size=(5, 4)) for name in "qkv"}
 STEPS = {"x": RNG.normal(size=(4, 2)), "Wx": RNG.normal(size=(2, 3)), "Wh": RNG.normal(size=(3, 3))}
@@ -219,7 +239,7 @@ PROGRAMS = {
     "softmax": (SOFTMAX, {"W": W1}), "object": (OBJECT, {"W1": W1, "W2": W2}), "layers": (LAYERS, {"x": X}),
     "log-sum-exp": (LOG_SUM_EXP, {"s": X}), "attention": (ATTENTION, QKV), "module": (MODULE, {"W1": W1, "W2": W2}),
     "helper": (HELPER, {"W1": W1, "W2": W2}), "dot": (DOT, {"W": W1}), "rnn": (RNN, STEPS),
-    "pool": (POOL, {"x": RNG.normal(size=(2, 4)), "w": RNG.normal(size=2)}),
+    "norm": (NORM, {"x": X}), "pool": (POOL, {"x": RNG.normal(size=(2, 4)), "w": RNG.normal(size=2)}),
 }  # fmt: skip
 
 
@@ -251,6 +271,9 @@ MISTAKES = [
     ("dot", "-= 1", "+= 1", "dscores[np.arange(6), LABELS] -= 1"),
     ("rnn", "later = raw @ Wh.T", "later = 2 * raw @ Wh.T", "later = raw @ Wh.T"),
     ("rnn", "(1 - hs[t] ** 2)", "(1 - hs[t])", "raw = (1 - hs[t] ** 2) * dh"),
+    ("norm", "dxmu += 2", "dxmu = 2", "dxmu += 2 * xmu * dcarre"),
+    ("norm", "dx += np.ones", "dx = np.ones", "dx += np.ones(x.shape) * dmu / len(x)"),
+    ("norm", "-np.sum(dxmu", "np.sum(dxmu", "dmu = -np.sum(dxmu, axis=0)"),
     ("pool", "dx[:, i : i + 2] += d", "dx[:, i : i + 2] = d", "dx[:, i:i + 2] += d[:, None] * w"),
 ]  # fmt: skip
 

@@ -332,11 +332,9 @@ def test_what_stays_with_one_input_is_returned_alone() -> None:
 
 
 def binding(label: str, value: Any, frame: int = 1, added: bool = False, given: bool = False, time: int = 0) -> Binding:
-    made: Any = SimpleNamespace(
-        label=label, value=value, frame=frame, is_parameter=given, function="f" if frame == 1 else "affine_backward",
-        outer_calls={1, frame},
-        states=[State(LINE, np.array(value), added, time)],
-    )  # fmt: skip
+    function = "f" if frame == 1 else "affine_backward"
+    made = Binding(label, value, function, frame, given, frozenset({1, frame}))
+    made.states.append(State(LINE, np.array(value), added, time))
     return made
 
 
@@ -368,6 +366,21 @@ def test_bindings_of_one_gradient_are_joined() -> None:
     # a second function that is given the same array, after the first one has returned
     assert join(binding("dx", a, frame=2, given=True), binding("dx", a, frame=3, given=True)) == [
         ("dx", 1, 1, False, False, {"affine"}), ("dx", 1, 2, True, False, {"affine"})]  # fmt: skip
+
+
+def test_a_write_under_the_name_of_another_gradient_is_no_content_of_this_one() -> None:
+    names = Names(["x", "z", "h"])
+    lines = [LINE._replace(targets=frozenset(written)) for written in ({"dx"}, {"dz"}, {"dz", "q"}, {"dx", "dz"}, ())]
+    bound = binding("dz", np.ones(2))
+    for line in lines:
+        bound.states.append(State(line, np.ones(2)))
+    assert [state.statement for state in bound.own_states(names.of)] == [LINE, *lines[1:]]
+    part = binding("grads['x']", np.ones(2))  # a variable of another gradient, of none, and of the same one
+    part.states += [State(LINE._replace(targets=frozenset({name})), np.ones(2)) for name in ("dz", "q", "dx", "grads")]
+    assert [state.statement.targets for state in part.own_states(names.of)][1:] == [{"q"}, {"dx"}, {"grads"}]
+    moved = binding("dz", np.ones(2))
+    moved.states[:] = [State(lines[0], np.ones(2))]  # the first content is that of the binding
+    assert len(moved.own_states(names.of)) == 1
 
 
 def test_what_a_backward_names_and_returns() -> None:

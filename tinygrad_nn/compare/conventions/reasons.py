@@ -39,6 +39,10 @@ class Reason(NamedTuple):
         return f"numerical only: the forward cannot run on Tensors, since {self.text}"
 
 
+OTHER_RESULT = Reason("it runs on them, but its result is another one than on arrays, as where z = y and then z += 1 "
+                      "changes y as well")  # fmt: skip
+
+
 def why_disconnected(error: BaseException, f: Any) -> Reason:
     """Return the reason for an error that a forward raised on Tensors: the line of user code, and what it did."""
     place = _own_frame(error.__traceback__)

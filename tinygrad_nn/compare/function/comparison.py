@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ...gradcheck.numerical import SAFETY, Line, inner_product, to_double
+from ...gradcheck.numerical import SAFETY, Estimate, Line, inner_product, to_double
 from ...node import recording
 from ...tree import flatten
 from ..behaviour import UNSTEADY, blind_diagnosis, no_value_diagnosis, same_results, unsteady_diagnosis
 from ..budget import Budget
 from ..conventions.code import Code, kept_draws
-from ..conventions.reasons import Reason, disconnected, why_disconnected
+from ..conventions.reasons import OTHER_RESULT, Reason, disconnected, why_disconnected
 from ..conventions.recognize import recognize_code
 from ..conventions.samples import layout, with_samples
 from ..diagnosis import Diagnosis, Row
@@ -31,6 +31,7 @@ from ..paths import Traced
 from ..report import ComparisonReport
 from ..rows import ArrayPair, CheckedEntry, checked_entries, compare_row
 from ..tiny_constants import smaller_constants, tiny_constant
+from .array_code import for_arrays
 from .black_box import PROBE_SECONDS, SAMPLES, compare_without_graph, numerical_line
 from .gradient_data import GradientData
 from .graph_gradients import (
@@ -45,11 +46,13 @@ from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangen
 from .lines import with_source_lines
 from .locations import name_values, overflow_notes, recording_locations
 from .operations import explain_graph, only_shape_diagnosis
+from .search import LARGE
 
 Array = np.ndarray[Any, Any]
 
 SECONDS = 1.5  # about how long the numerical road may take
 DIRECTIONS = 3
+SAME = 1e-7  # of the sizes of the terms: both are float64, and the numerical derivative has its own error beside it
 
 
 def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
@@ -83,7 +86,7 @@ def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rn
         for part, before in zip(parts, parts_before, strict=True):
             if is_cotangent_changed and isinstance(part, np.ndarray):
                 part[...] = before
-        graph, reason = _run_on_tensors(comparison)
+        comparison, graph, reason = _run_on_tensors(comparison)
         kept_shapes = {} if code.pairing is None else code.pairing.kept_shapes
         results = compare_without_graph(comparison, reason) if graph is None else _compare_with_graph(comparison, graph)
         explained: list[tuple[int, list[Diagnosis], ComparisonResult]] = []
@@ -125,27 +128,71 @@ def _without_consequences(code: Code, diagnoses: list[Diagnosis]) -> list[Diagno
     return diagnoses
 
 
-def _run_on_tensors(comparison: ComparisonInput) -> tuple[Run | None, Reason]:
-    """Return the run on Tensors, or None and the reason: it fails, or its graph lacks an input that has an effect."""
-    code, line = comparison.code, comparison.line
-    try:
-        with recording_locations():
-            graph = run_graph(code, comparison.float64_inputs, comparison.cotangents)
-        name_values(graph.trace)
-    except Exception as error:  # a function that was never meant for Tensors may raise anything
-        return None, why_disconnected(error, code.source)
+def _run_on_tensors(comparison: ComparisonInput) -> tuple[ComparisonInput, Run | None, Reason]:
+    """Return the run on Tensors, or None and the reason: it fails, or its graph lacks an input that has an effect.
+
+    The input that is returned with it has the code that runs on Tensors.
+    """
+    code, reason = comparison.code, Reason("")
+    for attempt in (code, for_arrays(code)):
+        try:
+            with recording_locations():
+                graph = run_graph(attempt, comparison.float64_inputs, comparison.cotangents)
+            name_values(graph.trace)
+        except Exception as error:  # a function that was never meant for Tensors may raise anything
+            reason = reason if reason.text else why_disconnected(error, code.source)
+            continue
+        if attempt is code and not _has_same_results(comparison, graph):
+            reason = OTHER_RESULT
+            continue
+        if attempt is not code and not _is_as_on_arrays(comparison, graph):
+            break
+        unreached = ", ".join(_unreached_inputs(comparison, graph))
+        if unreached:
+            return comparison, None, disconnected(unreached)
+        return comparison._replace(code=attempt), graph, Reason("")
+    return comparison, None, reason
+
+
+def _slope(comparison: ComparisonInput, i: int, rng: np.random.Generator) -> tuple[Array, Estimate]:
+    """Return a random direction of an input, and the numerical derivative along it."""
+    x = comparison.float64_inputs[i]
+    v = rng.normal(size=x.shape) * np.maximum(1.0, np.abs(x))
+    return v, comparison.line.along({i: v}, comparison.cotangents, None)
+
+
+def _unreached_inputs(comparison: ComparisonInput, graph: Run) -> list[str]:
+    """Return the names of the inputs that have an effect, and that the graph lacks."""
     reached = {parent for node in graph.trace.operations for parent in node.parents or ()}
     reached |= {node for node, _ in graph.trace.outs}
     unreached = []
     for i, node in enumerate(graph.trace.inputs):
-        if node not in reached and line.steady and comparison.float64_inputs[i].size:
-            v = comparison.rng.normal(size=comparison.float64_inputs[i].shape) * np.maximum(
-                1.0, np.abs(comparison.float64_inputs[i])
-            )
-            slope = line.along({i: v}, comparison.cotangents, None)
+        if node not in reached and comparison.line.steady and comparison.float64_inputs[i].size:
+            slope = _slope(comparison, i, comparison.rng)[1]
             if abs(slope.value) > SAFETY * slope.error:
                 unreached.append(comparison.label(i))
-    return (None, disconnected(", ".join(unreached))) if unreached else (graph, Reason(""))
+    return unreached
+
+
+def _has_same_results(comparison: ComparisonInput, graph: Run) -> bool:
+    """Tell whether a graph has the results of the run on arrays, as far as two runs on arrays have the same."""
+    return not comparison.line.steady or (len(graph.outs) == len(comparison.outs) and all(
+        a.shape == b.shape and np.allclose(a, b, rtol=SAME, atol=SAME)
+        for a, b in zip(graph.outs, comparison.outs, strict=True)
+    ))  # fmt: skip
+
+
+def _is_as_on_arrays(comparison: ComparisonInput, graph: Run) -> bool:
+    """Tell whether a graph, which is not too large, has the results of the run on arrays and its derivatives."""
+    if not comparison.line.steady or len(graph.trace.operations) > LARGE or not _has_same_results(comparison, graph):
+        return False
+    rng = np.random.default_rng(0)
+    for i, g in enumerate(graph.grads):
+        v, slope = _slope(comparison, i, rng)
+        allowed = SAFETY * slope.error + SAME * float(np.abs(g * v).sum())
+        if not slope.kink and abs(inner_product(g, v) - slope.value) > allowed:
+            return False
+    return True
 
 
 def _compare_with_graph(

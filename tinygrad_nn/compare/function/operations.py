@@ -227,6 +227,8 @@ def _find_joint_diagnosis(data: GradientData, wrong: list[int], searches: list[S
             + 0.3 * (not common_factor.is_sign) * (common_factor.name not in ("0", "2", "1/2"))
             - 0.2 * (common_factor.name == "0")
         )
+        if not {"-1", "0", "2", "1/2", "N", "1/N"} & {common_factor.name, *common_factor.others}:
+            cost += 0.15  # rather a constant of the function
         cost += 0.5 * (1 < len(wrong) < len(all_inputs))  # to name one operation says more than a list of inputs
         candidates.append((cost, _scale_diagnosis(data, label, common_factor, r"\bar x = J^T g", "", is_operation)))
     right_inputs = [

@@ -12,6 +12,8 @@ from ...node import Node
 from ..paths import Array, Slots, Traced, args_of, name_of, parents_of
 
 USUAL, RARE, FAR, FURTHER = 1.0, 1.1, 1.2, 1.3  # costs: of mistakes with the same numbers, the cheapest is reported
+PLAIN = 1.45  # a cost above that of a plain factor, such as the number of samples, which explains the same numbers
+LIKELY_CUT = 1.03  # a cost just above that of a gradient that is lost, which may give the same numbers
 
 
 class Site(NamedTuple):

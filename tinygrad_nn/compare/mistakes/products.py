@@ -12,6 +12,8 @@ from .elementwise import Value, values_like
 from .mistake import (
     FAR,
     FURTHER,
+    LIKELY_CUT,
+    PLAIN,
     RARE,
     Mistake,
     Site,
@@ -35,7 +37,8 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
         kind = "dropout_mask_missing" if mask else "missing_factor"
         text = ("The mask of the product is missing in the backward pass." if mask else
                 "The other factor of a product is missing in the backward pass.")  # fmt: skip
-        if np.size(args[other]) == 1 and fixed:  # reported as a factor instead
+        if np.size(args[other]) == 1 and fixed:
+            yield from _without_number(args[other], "multiplied", slot)
             continue
         yield Mistake(kind, text, lambda s: s.g, slot)
         yield Mistake("wrong_value", "The gradient is divided by the other factor of a product; it should be "
@@ -55,6 +58,14 @@ def factors(graph: Traced, place: int) -> Iterator[Mistake]:
         for what, value, key in values_like(graph, place, np.shape(args[other]), 16):
             text = begin_sentence(f"{what} is used instead of the other factor of a product.")
             yield Mistake("wrong_value", text, lambda s, v=value: s.g * v(s), slot, cost=FAR, key=key)
+
+
+def _without_number(number: Any, verb: str, slot: int) -> Iterator[Mistake]:
+    """Yield the mistake that a constant factor or divisor is missing."""
+    c = np.asarray(number).item()
+    if isinstance(c, (int, float)) and abs(c) != 1:
+        yield Mistake("scale", f"The gradient is not {verb} by {c:g} here, as the value is.", lambda s: s.g, slot,
+                      cost=PLAIN)  # fmt: skip
 
 
 def _is_mask(x: Any) -> bool:
@@ -87,8 +98,10 @@ QUOTIENTS: dict[int, list[tuple[str, Wrong]]] = {
 def quotients(graph: Traced, place: int) -> Iterator[Mistake]:
     """Yield wrong gradients of a quotient."""
     node = graph.operations[place]
-    number = np.size(args_of(node)[1]) == 1 and parents_of(node)[1] is None  # then it is reported as a factor
-    for slot in differentiated_arguments(node) if not number else ():
+    if np.size(args_of(node)[1]) == 1 and parents_of(node)[1] is None:
+        yield from _without_number(args_of(node)[1], "divided", 0)
+        return
+    for slot in differentiated_arguments(node):
         for text, wrong in QUOTIENTS[slot]:
             missing = slot == 0 and "not divided" in text
             yield Mistake("missing_factor" if missing else "wrong_derivative",
@@ -124,7 +137,7 @@ def powers(graph: Traced, place: int) -> Iterator[Mistake]:
         root = float(np.asarray(args_of(node)[1]).reshape(-1)[0])
         for text, wrong in POWERS:
             yield Mistake("wrong_derivative", f"The derivative of a power with exponent {root:g} is wrong: {text}.",
-                          wrong, 0)  # fmt: skip
+                          wrong, 0, cost=LIKELY_CUT)  # fmt: skip
 
 
 @finds("matmul", "dot", "affine")

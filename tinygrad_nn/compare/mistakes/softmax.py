@@ -93,6 +93,12 @@ def softmaxes(graph: Traced, place: int) -> Iterator[Mistake]:
     yield Mistake("wrong_derivative", "In the gradient of softmax, the mean over the classes is used instead of the "
                   "sum.",
                   lambda s: s.out * (s.g - (s.g * s.out).mean(axis=axis, keepdims=True)), 0)  # fmt: skip
+    yield Mistake(LOSS, "The gradient of softmax is only -p times the sum of p g; p g is missing: in a cross-entropy, "
+                  "the targets are not subtracted.", lambda s: through(s, axis) - s.out * s.g, 0)  # fmt: skip
+    yield Mistake(LOSS, "In the gradient of softmax, the term p g has the wrong sign: in a cross-entropy, the targets "
+                  "are added.", lambda s: through(s, axis) - 2 * s.out * s.g, 0)  # fmt: skip
+    yield Mistake("softmax_diagonal_only", "The gradient of softmax is also multiplied by p (1 - p): in a "
+                  "cross-entropy, (p - y) p (1 - p).", lambda s: through(s, axis) * s.out * (1 - s.out), 0)  # fmt: skip
     yield from _labels(lambda s: s.out * s.g, lambda s: -s.out * (s.g * s.out).sum(axis=axis, keepdims=True))
 
 

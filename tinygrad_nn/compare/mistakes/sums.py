@@ -10,9 +10,8 @@ import numpy as np
 
 from ...ops.reduce import axes_of, count, expand, keep_axes
 from ..paths import Array, Traced, args_of
-from .mistake import RARE, USUAL, Mistake, Site, Wrong, differentiated_arguments, finds
+from .mistake import PLAIN, RARE, USUAL, Mistake, Site, Wrong, differentiated_arguments, finds
 
-PLAIN = 1.45  # a cost above that of a plain factor, which explains the same numbers and is reported instead
 BROADCASTS = ("add", "subtract", "multiply", "divide", "affine", "maximum", "minimum", "where", "power", "broadcast_to")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ...tensor import Tensor
 from ..edits.moments import names_mentioned
 from ..edits.running import copy_value
+from ..function.array_code import ArrayWithDot, in_place_of
 from .tracing import code_of, module_names
 
 
@@ -42,7 +43,7 @@ def as_arrays(value: Any, copies: dict[Any, Any], kind: Any = np.ndarray) -> Any
         return copies[key][0]
     copied: Any = value
     if isinstance(value, np.ndarray):
-        copied = np.array(value, subok=not isinstance(value, _WithDot))
+        copied = np.array(value, subok=not isinstance(value, ArrayWithDot))
         copies[id(value)] = copied, value
     elif isinstance(value, dict):
         copied = {} if type(value) is dict else copy.copy(value)
@@ -89,19 +90,6 @@ def with_arrays(f: Callable[..., Any], copies: dict[Any, Any]) -> Callable[..., 
     return MethodType(f.__func__, owner)
 
 
-class _WithDot(np.ndarray[Any, Any]):
-    """An array whose method `dot` takes Tensors: NumPy's own turns its argument into an array."""
-
-    def dot(self, other: Any, out: Any = None) -> Any:
-        """Return the product by the function `np.dot`, which Tensors replace."""
-        return np.dot(np.asarray(self), other) if isinstance(other, Tensor) else super().dot(other, out)
-
-
-def with_dot(space: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays of a module such that ``X.dot(W)`` takes a Tensor W."""
-    return {name: part.view(_WithDot) for name, part in space.items() if type(part) is np.ndarray}
-
-
 class Surroundings:
     """What a forward left for the backward besides its arguments: in its object, and in names of its module."""
 
@@ -140,14 +128,3 @@ def _names_reached(code: CodeType | None, space: Mapping[str, Any]) -> set[str]:
                 if isinstance(inner, CodeType) and space[name].__globals__ is space:
                     waiting.append(inner)
     return names
-
-
-@contextmanager
-def in_place_of(space: dict[str, Any], values: Mapping[str, Any]) -> Iterator[None]:
-    """Put other values into a module's names for a while: what a forward kept there, as arrays."""
-    before = {name: space[name] for name in values}
-    space.update(values)
-    try:
-        yield
-    finally:
-        space.update({name: value for name, value in before.items() if space.get(name) is values[name]})

@@ -18,9 +18,10 @@ from ...tensor import Tensor, apply, raw
 from ...transforms import alias, new_input
 from ..conventions.reasons import Reason, disconnected, why_disconnected
 from ..edits import RETURNED
+from ..function.array_code import constants_with_dot, in_place_of, inputs_with_dot
 from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.locations import recording_locations
-from .forward_values import Saved, Surroundings, as_arrays, holds_tensors, in_place_of, with_arrays, with_dot
+from .forward_values import Saved, Surroundings, as_arrays, holds_tensors, with_arrays
 from .names import Names, names_for_gradient
 from .statements import NOTHING, Statement
 from .tracing import Binding, State, Trace, Value, code_of, is_number, labelled_parts, module_names
@@ -143,18 +144,14 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
         tensors = [new_input(np.array(x)) for x in leaves]
         for i, t in zip(inputs.float_indices, tensors, strict=True):
             t.name = inputs.labels[i]
-        values = inputs.with_leaves(tensors)
-        named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
-        args = [] if inputs.by_name else values
         try:
-            trace, value = _traced(f, tensors, args, named)
+            trace, value = _traced(f, tensors, inputs)
         except Exception as error:  # user code that was not written for Tensors may raise anything
             if not _runs(f, inputs, leaves):
                 raise
-            space = module_names(f) or {}
             try:
-                with in_place_of(space, with_dot(space)):
-                    trace, value = _traced(f, tensors, args, named)
+                with constants_with_dot(f):
+                    trace, value = _traced(f, tensors, inputs_with_dot(inputs))
             except Exception:
                 raise NoGraphError(why_disconnected(error, f)) from error
     versions = versions_of_inputs(inputs, tensors)
@@ -186,14 +183,16 @@ def versions_of_inputs(inputs: Inputs, tensors: Sequence[Tensor]) -> dict[str, l
             for i, t in zip(inputs.float_indices, tensors, strict=True)}  # fmt: skip
 
 
-def _traced(f: Any, tensors: Sequence[Tensor], args: Sequence[Any], named: Mapping[str, Any]) -> tuple[Trace, Any]:
+def _traced(f: Any, tensors: Sequence[Tensor], inputs: Inputs) -> tuple[Trace, Any]:
     """Run a forward on Tensors and record every name that held one of this run; an object may hold older ones."""
     first = min((t.node.index for t in tensors if t.node is not None), default=0)
     trace = Trace(
         lambda label, value: isinstance(value, Tensor) and (value.node is None or value.node.index >= first),
         replace_argument=_alias_parameter,
     )  # fmt: skip
-    return trace, trace.run(f, *args, **named)
+    values = inputs.with_leaves(tensors)
+    named = dict(zip(inputs.names, values, strict=True)) if inputs.by_name else {}
+    return trace, trace.run(f, *([] if inputs.by_name else values), **named)
 
 
 def name_stem(b: Binding) -> str:
@@ -441,18 +440,19 @@ def collected(bindings: Sequence[Binding], names: Names, cotangent_ids: set[int]
         value_label = names.of(b.label)
         if value_label is None:
             continue
+        states = b.own_states(names.of)
         before, present = objects.get(b.label), current.get((b.frame, b.label))
         if before is not None and before[0] is b.value and (before[2] == b.frame or (b.is_parameter and (
                 not b.outer_calls or before[2] in b.outer_calls))):  # fmt: skip
             gradient = before[1]
-            gradient.states.extend(b.states[1:])
+            gradient.states.extend(states[1:])
         elif present is not None and b.states[0].added:
             gradient = present
-            gradient.states.extend(b.states)
+            gradient.states.extend(states)
         else:
             is_echo = before is not None and before[0] is b.value
             is_cotangent = id(b.value) in cotangent_ids and b.frame == 1 and b.is_parameter
-            gradient = UserGradient(b.label, value_label, list(b.states), b.function, set(), 0, is_echo, is_cotangent,
+            gradient = UserGradient(b.label, value_label, states, b.function, set(), 0, is_echo, is_cotangent,
                                     b.is_parameter)  # fmt: skip
             gradients.append(gradient)
         gradient.rooms.add(name_stem(b))

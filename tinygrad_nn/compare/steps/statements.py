@@ -16,8 +16,8 @@ from ..one_line import on_one_line
 class Statement(NamedTuple):
     """One statement: its first and last line, its text joined into one line, and its effect on names.
 
-    `added` has the names that it adds to, by ``dx += ...`` or ``dx = dx + ...``; `writes` tells whether it may change
-    an array in place; `file` is where it stands.
+    `added` has the names that it adds to, by ``dx += ...`` or ``dx = dx + ...``, `targets` those that it binds or
+    writes into; `writes` tells whether it may change an array in place; `file` is where it stands.
     """
 
     line: int
@@ -26,6 +26,7 @@ class Statement(NamedTuple):
     added: frozenset[str] = frozenset()
     writes: bool = True
     file: str = ""
+    targets: frozenset[str] = frozenset()
 
 
 WRITERS = ("at", "copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis")  # into their first argument
@@ -65,13 +66,15 @@ def read_statements(source: str, file: str = "") -> Mapping[int, Statement]:
         if node.col_offset >= ends.get(first, math.inf):  # after the end of a statement that began in a line before
             own_lines[0] = own_lines[0].encode()[node.col_offset :].decode()
         text = own_lines[0].strip() if first == last else on_one_line("\n".join(own_lines))
-        statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node), file)
+        written = frozenset(label for target in targets(node) for label in target_labels(target))
+        statement = Statement(first, last, text, frozenset(_added(node)), bool(body) or _writes(node), file, written)
         for line in range(first, last + 1):
             present = statements.get(line)
             if present is None or present.line < first:  # of nested statements, the inner one
                 statements[line] = statement
             elif present.line == first and not body:  # several statements in one line
-                statements[line] = present._replace(added=present.added | statement.added, writes=True)
+                added, written = present.added | statement.added, present.targets | statement.targets
+                statements[line] = present._replace(added=added, writes=True, targets=written)
     return statements
 
 

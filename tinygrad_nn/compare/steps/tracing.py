@@ -83,6 +83,20 @@ class Binding:
             self.states.append(State(statement, array, added, time, line_event, visit))
 
 
+    def own_states(self, value_of: Callable[[str], str | None]) -> list[State]:
+        """Return the states but for those that were written under the name of another gradient: ``dx = dz; dx += u``.
+
+        `value_of` returns the value that the gradient of a name belongs to.
+        """
+        own, value_label = self.label.partition("[")[0], value_of(self.label)
+
+        def is_own(statement: Statement) -> bool:
+            values = {value_of(name) for name in statement.targets}
+            return not values or own in statement.targets or not values.isdisjoint({None, value_label})
+
+        return [state for k, state in enumerate(self.states) if k == 0 or is_own(state.statement)]
+
+
 IsWanted = Callable[[str, Any], bool]  # (label, value): whether a binding is to be recorded
 
 

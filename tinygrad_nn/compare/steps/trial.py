@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
@@ -15,17 +15,25 @@ from .tracing import module_names, unwrapped
 
 @contextmanager
 def edited(backward: Any, edit: Edit) -> Iterator[bool]:
-    """Put an edit into the user's function for a while; the value tells whether that was possible."""
+    """Put an edit into the user's function for a while; the value tells whether that was possible.
+
+    `linecache` has the edited source for that time, so that a trace reads the statements that run.
+    """
     function = _function_of(backward, edit)
-    code = None if function is None else _edited_code(function, edit)
+    lines = [] if function is None else _edited_lines(function, edit)
+    code = None if function is None else _code_in(lines, function)
     if function is None or code is None:
         yield False
         return
-    before, function.__code__ = function.__code__, code
+    before, source = function.__code__, linecache.cache.get(edit.file)
+    function.__code__ = code
+    linecache.cache[edit.file] = (0, None, lines, edit.file)
     try:
         yield True
     finally:
         function.__code__ = before
+        linecache.cache.pop(edit.file)
+        linecache.cache.update({} if source is None else {edit.file: source})
 
 
 def _function_of(backward: Any, edit: Edit) -> FunctionType | None:
@@ -43,24 +51,29 @@ def _function_of(backward: Any, edit: Edit) -> FunctionType | None:
     return None
 
 
-def _edited_code(function: FunctionType, edit: Edit) -> CodeType | None:
-    """Return the code of a function with an edit in its source; None if the source is not found."""
-    code = function.__code__
+def _edited_lines(function: FunctionType, edit: Edit) -> list[str]:
+    """Return the lines of the file of a function with an edit in them; [] if its statement is not found."""
     lines = [*linecache.getlines(edit.file, function.__globals__)]
     try:
         tree = ast.parse("".join(lines))
     except SyntaxError:
-        return None
+        return []
     statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and node.lineno == edit.lineno]
     if len(statements) != 1:
-        return None
+        return []
     body = getattr(statements[0], "body", None)
     last = max(statements[0].lineno, body[0].lineno - 1) if body else statements[0].end_lineno or statements[0].lineno
     first = lines[edit.lineno - 1]
     text = first[: len(first) - len(first.lstrip())] + (edit.after.strip() or "pass") + "\n"
     lines[edit.lineno - 1 : last] = [text, *["\n"] * (last - edit.lineno)]
+    return lines
+
+
+def _code_in(lines: Sequence[str], function: FunctionType) -> CodeType | None:
+    """Return the code that a function has in an edited source; None if it is not there."""
+    code = function.__code__
     try:
-        waiting = [compile("".join(lines), edit.file, "exec")]
+        waiting = [compile("".join(lines), code.co_filename, "exec")]
     except SyntaxError:
         return None
     for inner in waiting:
