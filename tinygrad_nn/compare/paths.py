@@ -5,7 +5,7 @@ If the planted mistake gives exactly the user's wrong gradients, it explains the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,6 +128,17 @@ def _wide_gradients(node: Node, g: Array) -> Slots:
             for r, arg in zip(ones, args_of(node), strict=True)]  # fmt: skip
 
 
+def dependents(operations: Sequence[Node], nodes: Iterable[Node]) -> list[Node]:
+    """Return the operations that depend on some nodes, without these, in the order in which they ran."""
+    reached = set(nodes)
+    found = []
+    for node in reversed(operations):
+        if node not in reached and any(parent in reached for parent in parents_of(node)):
+            reached.add(node)
+            found.append(node)
+    return found
+
+
 def rerun_operation(node: Node, args: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
     """Run an operation on other arguments; return its result, and its metadata with what the forward saves."""
     primitive: Any = node.primitive
@@ -147,10 +158,8 @@ def rerun_nodes(
     Only operations that depend on a replaced node are run. `constant` replaces their arguments that are constants.
     """
     twins = dict(changed)
-    for node in reversed(operations):
+    for node in dependents(operations, changed):
         parents = parents_of(node)
-        if node in twins or not any(parent in twins for parent in parents):
-            continue
         args = [twins[p].out if p in twins else constant(arg) if constant and p is None else arg
                 for p, arg in zip(parents, args_of(node), strict=True)]  # fmt: skip
         out, meta = rerun_operation(node, args)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..mistakes import uses_of
-from ..paths import Array, Edge, Traced, args_of, parents_of
+from ..paths import Array, Edge, Traced, args_of, dependents
 from .mutants import Mutant
 
 SHARE = 0.5  # a part of the graph with at least this share of the operations is not worth a walk of its own
@@ -73,8 +73,6 @@ def _reads(graph: Traced, edge: Edge) -> bool:
 
 def _with_dependents(graph: Traced, places: list[int]) -> list[int]:
     """Return the places of some operations and of all operations that depend on them."""
-    reached = {graph.operations[place] for place in places}
-    for node in reversed(graph.operations):
-        if any(p in reached for p in parents_of(node)):
-            reached.add(node)
+    first = [graph.operations[place] for place in places]
+    reached = {*first, *dependents(graph.operations, first)}
     return [place for place, node in enumerate(graph.operations) if node in reached]

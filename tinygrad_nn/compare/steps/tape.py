@@ -11,7 +11,7 @@ from ...backward import ancestors
 from ...graph.walk import as_argument, conjugate
 from ...node import Node
 from ..guards import without_guards
-from ..paths import Traced, args_of, copy_node, parents_of, rerun_nodes, results_at_overflow
+from ..paths import Traced, args_of, copy_node, dependents, parents_of, rerun_nodes, results_at_overflow
 
 Array = np.ndarray[Any, Any]
 Replace = Callable[[Node, Array, bool], Array | None]  # (node, gradient, marked) -> what to pass on; None: that one
@@ -90,9 +90,17 @@ class Tape:
     def results_of(self, node: Node) -> Callable[[Any], list[Any]]:
         """Return a function that takes another value of a node and returns the results that follow from it."""
 
+        later: list[Any] = [
+            (user, user.primitive, [*zip(parents_of(user), args_of(user), strict=True)])
+            for user in dependents(self.operations, [node])
+        ]  # found once: a numerical derivative calls the function twenty times
+
         def results(value: Any) -> list[Any]:
-            twins = rerun_nodes(self.operations, {node: copy_node(node, out=value)})
-            return [twins.get(out, out).out for out, _ in self.outs]
+            values = {node: value}
+            for user, primitive, args in later:
+                new_args = [values.get(parent, arg) for parent, arg in args]
+                values[user] = primitive.evaluate(new_args, primitive.call_meta(user.meta))
+            return [values.get(out, out.out) for out, _ in self.outs]
 
         return results
 
