@@ -136,6 +136,7 @@ def shown(node: Any) -> str:
         ("d = g", "g", "g.swapaxes(0, 1)", "transpose"),
         ("d = g.transpose(1, 0)", "g.transpose(1, 0)", "g", "transpose"),
         ("d = g", "g", "g[::-1]", "flipped_kernel"), ("d = g", "g", "g[1:]", "wrong_index"),
+        ("d = w[f, ::-1]", "w[f, ::-1]", "w[f]", "flipped_kernel"), ("d = w[f, 0]", "w[f, 0]", "w[f]", "wrong_value"),
         ("d = g[0]", "g[0]", "g", "wrong_index"), ("d = a @ b", "a @ b", "b @ a", "transpose"),
         ("d = a @ b", "a @ b", "a * b", "wrong_derivative"), ("d = a * b", "a * b", "a @ b", "wrong_derivative"),
         ("d = np.einsum('ij,jk->ik', a)", "'ij,jk->ik'", "'ji,jk->ik'", "transpose"),
@@ -145,6 +146,7 @@ def shown(node: Any) -> str:
         ("d = g", "g", "g - g.mean(axis=0)", "statistic_as_constant"), ("d = g", "g", "g + h", "product_rule_half"),
         ("d = g", "g", "g + skip", "residual_forgotten"), ("d = g", "g", "h + g", "wrong_derivative"),
         ("d = g", "g", "g - h.mean()", "product_rule_half"), ("d = g", "g", "g + 1", "edit"),
+        ("d = g >= 0", "g", "g - h", "edit"),
         ("d = a / n", "n", "n - 1", "wrong_ddof"), ("d = a * n", "n", "n - 1", "edit"),
         ("d = range(n)", "n", "n - 1", "wrong_index"), ("d = list(n)", "n", "n - 1", "edit"),
         ("d = g * (1 - p)", "g * (1 - p)", "p * (g - np.sum(g * p))", "softmax_diagonal_only"),
@@ -205,6 +207,10 @@ def test_a_value_of_the_round_before_that_is_added_is_carried() -> None:
     assert kind_of(source, change, was) == "not_carried_back"
     change, was = change_in(source, "g", "g + d", 8)
     assert kind_of(source, change, was) == "product_rule_half"
+    for names, said in (("d, carry", "not_carried_back"), ("carry", "residual_forgotten")):
+        source = source_of(f"def backward(x, carry):\n    for t in x:\n        {names} = step(g)\n    return d\n")
+        change, was = change_in(source, "g", "g + carry", 3)
+        assert kind_of(source, change, was) == said
 
 
 @pytest.mark.parametrize(
@@ -462,6 +468,25 @@ def writer(numpy: str | None = "np", slices: tuple[str, ...] = (), **local: Any)
     scope.find_atoms(set(local), {name: {"0"} for name in local})
     made = [ast.parse(f"q[{text}]", mode="eval").body.slice for text in slices]  # type: ignore[attr-defined]
     return CandidateWriter(ast.parse("pass").body[0], scope, numpy, made)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("w[f, :, ::-1, ::-1]", "w[f]"), ("w[..., ::-1, ::-1]", "w"), ("w[::-1, :, ::-1, 0]", "w[:, :, :, 0]"),
+     ("w[f, :, ::-1]", ""), ("w[f]", "")],
+)  # fmt: skip
+def test_a_kernel_that_is_flipped_is_taken_as_it_is(text: str, plain: str) -> None:
+    node: Any = ast.parse(text, mode="eval").body
+    found = said(writer(f=1)._subscript(node, None))  # type: ignore[arg-type]
+    assert found == ([(1.1, plain)] if plain else [])
+
+
+def test_a_name_is_not_assigned_to_itself() -> None:
+    made = writer(db=np.ones(2), err=np.ones(2))
+    made.place = ast.parse("db = db + err").body[0]
+    texts = [ast.unparse(change.new) for change in made.changes() if isinstance(change.parent, ast.Assign)]
+    assert "err" in texts
+    assert "db" not in texts
 
 
 def said(found: Any) -> list[tuple[float, str]]:

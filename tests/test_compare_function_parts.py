@@ -447,7 +447,7 @@ def test_a_function_that_returns_gradients_with_its_value_is_noted() -> None:
     inputs = make_inputs(["x", "w"], [V, 2 * V])
     first, last = read_value_and_gradients(loss_first, inputs), read_value_and_gradients(loss_last, inputs)
     assert note_of(first) == "Treated as a function that returns its gradients (dx, dw) along with its value."
-    assert note_of(last) == "Treated as a function that returns its gradients (?) along with its value."
+    assert note_of(last) == "Treated as a function that returns its gradients along with its value."
     assert (first.names, last.names) == (("dx", "dw"), ("",))
     assert (first.name, first.takes_cotangents, first.allows_missing, first.source) == (
         "loss_first",

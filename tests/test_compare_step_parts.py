@@ -289,6 +289,7 @@ def test_a_known_mistake_gets_the_change_beside_it_and_an_unknown_one_its_kind()
         ("d = a.sum(axis=0) * b", "d = a.sum(axis=1) * b", "wrong_axis_sum"),
         ("d = a.sum(axis=0) * b", "d = c.sum(axis=0) * b", "wrong_value"), ("d = (a, b)", "d = (b, a)", "wrong_index"),
         ("d = a * (b + c)", "d = a * (b - c)", "sign"), ("return a * b", "return a * c", "wrong_value"),
+        ("d = g * z", "d = g * (1 - z)", "wrong_derivative"),
         ("d = g * 2 * a", "d = g * a", "scale"), ("d = g * n * 2", "d = g * n", "scale"),
     ],
 )  # fmt: skip

@@ -272,6 +272,10 @@ def test_the_values_in_scope_of_a_line() -> None:
     bare = Scope({}, {"rows": [x, x], "i": 2}, {})
     bare.find_atoms(set(), {})
     assert [ast.unparse(atom.node) for atom in bare.atoms] == ["i"]
+    for counter, fields, has_item in (("N", set(), False), ("N", {"N"}, True), ("n", set(), True)):
+        sized = Scope({}, {"rows": [x, x + 0], counter: 1}, {})
+        sized.find_atoms(set(), {"rows": fields})
+        assert (f"rows[{counter}]" in [ast.unparse(atom.node) for atom in sized.atoms]) == has_item
     long = Scope({}, {f"x{k}": 1.0 for k in range(ATOMS + 5)}, {})
     long.find_atoms(set(), {})
     assert len(long.atoms) == ATOMS

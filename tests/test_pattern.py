@@ -108,7 +108,7 @@ WHERE: list[tuple[Array, str]] = [
     (np.array([True, False, True]), "Entries [0] and [2] of A are wrong, the other is right"),
     (np.array([[[True, True]], [[False, False]]]), "Index 0 along axis 0 of A is wrong, the rest is right"),
     (np.array([[[True, False, True], [True, False, True]]] * 2),
-        "Index 0 and 2 along axis 2 of A is wrong, the rest is right"),
+        "Indices 0 and 2 along axis 2 of A are wrong, the rest is right"),
     (np.array([[[False] * 2, [True] * 2]] * 2), "Index 1 along axis 1 of A is wrong, the rest is right"),
     (np.array([[[True, False], [False, False]], [[False, True], [False, False]]]),
         "Entries [0, 0, 0] and [1, 0, 1] of A are wrong, the other 6 are right"),

@@ -376,6 +376,70 @@ def test_a_gradient_that_several_lines_of_a_namespace_make_is_mended(
         assert found[0] in lines, str(report)
 
 
+ON_TENSORS = """
+def run(C, W, rows, n):
+    C, W = Tensor(C), Tensor(W)
+    emb = C[rows]
+    z = emb @ W
+    mean = 1 / n * z.sum(0, keepdims=True)
+    centred = z - mean
+    loss = (centred**3).mean()
+    dcentred = 3 * centred**2 / centred.size
+    dmean = (-dcentred).sum(0)
+    dz = dcentred + dmean / n
+    demb = dz @ W.T
+    dW = emb.T @ dz
+    dC = np.zeros(C.shape)
+    np.add.at(dC, rows, demb.data)
+    return compare_steps(locals())
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("", ""),
+        ("dmean = (-dcentred).sum(0)", "dmean = dcentred.sum(0)"),  # of shape (3,), while mean is (1, 3)
+        ("demb = dz @ W.T", "demb = dcentred @ W.T"),  # dz is read by no other part of the line
+        ("np.add.at(dC, rows, demb.data)", "np.add.at(dC, rows, 2 * demb.data)"),
+        ("np.add.at(dC, rows, demb.data)", "np.add.at(dC, rows, emb.data)"),
+    ],
+)
+def test_a_line_of_tensors_is_mended_also_if_it_calls_a_function_that_writes(line: str, wrong: str) -> None:
+    rng = np.random.default_rng(0)
+    run = written(ON_TENSORS.replace(line, wrong) if line else ON_TENSORS, "run", Tensor=Tensor,
+                  compare_steps=compare_steps)  # fmt: skip
+    report = run(rng.normal(size=(4, 2)), rng.normal(size=(2, 3)), np.array([0, 3, 1, 1, 2, 0]), 6)
+    assert report.ok == (not line), str(report)
+    assert report.steps[-1].source.startswith("np.add.at")
+    if line:
+        (d,) = report.diagnoses
+        assert d.where.endswith(f": {wrong}")
+        changes = " or from ".join(text for text in (d.text, *d.evidence) if "ine " in text)
+        assert (line in changes or line.replace("demb.data", "demb") in changes), str(report)
+
+
+def test_a_gradient_that_is_zero_but_for_rounding_is_noted() -> None:
+    def forward(x: Any) -> Any:
+        top = x.max(axis=1, keepdims=True)
+        shifted = x - top
+        logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return -logs[:, 0].mean()
+
+    def backward(x: Any, shifted: Any, logs: Any) -> Any:
+        dshifted = np.exp(logs) / len(x)
+        dshifted[:, 0] -= 1 / len(x)
+        dtop = dshifted.sum(axis=1, keepdims=True)  # the sign is lost, and cannot be seen
+        dx = dshifted.copy()
+        return dx, dtop
+
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    report = compare_steps(forward, backward, x)
+    assert report.ok
+    (note,) = (note for note in report.notes if "but for rounding" in note)
+    assert note.startswith("dtop is 0 here")
+
+
 def test_a_name_that_was_bound_again_offers_no_change_of_its_line() -> None:
     x = Tensor(np.arange(1.0, 4.0))
     factor = 3.0

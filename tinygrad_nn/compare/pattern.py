@@ -129,7 +129,9 @@ def _where(name: str, bad: Array) -> str:
         hit = np.asarray(bad.any(axis=others))
         if (bad == np.expand_dims(hit, others)).all():
             lines = np.flatnonzero(hit).tolist()
-            return f"Index {list_text(lines)} along axis {axis} of {name} is wrong, the rest is right"
+            one = len(lines) == 1
+            return (f"{'Index' if one else 'Indices'} {list_text(lines)} along axis {axis} of {name} "
+                    f"{'is' if one else 'are'} wrong, the rest is right")  # fmt: skip
     if wrong == 1:
         return f"Entry {[int(i) for i in places[0]]} of {name} is wrong, {_rest_text(size - 1)}"
     text = list_text([[int(i) for i in place] for place in places])

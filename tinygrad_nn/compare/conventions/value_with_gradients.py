@@ -46,8 +46,8 @@ def read_value_and_gradients(f: Callable[..., Any], inputs: Inputs) -> Code:
     rest = besides_value(value, place)
     if len(names) == 1 and isinstance(rest, (tuple, list)):
         names = returned_names(f, len(rest), 1 - place)
-    note = (f"Treated as a function that returns its gradients ({', '.join(n or '?' for n in names)}) along with its "
-            "value.")  # fmt: skip
+    names_text = f" ({', '.join(n or '?' for n in names)})" if any(names) else ""
+    note = f"Treated as a function that returns its gradients{names_text} along with its value."
     return Code(name, inputs, run, back, False, f, names=tuple(names), notes=(note,), allows_missing=True)
 
 

@@ -54,6 +54,8 @@ class CandidateWriter(Additions):
                 continue
             for cost, new in self.of(spot):
                 is_bare = isinstance(spot.parent, ast.Expr) and not isinstance(new, ast.Call)  # does nothing
+                is_bare |= isinstance(spot.parent, ast.Assign) and isinstance(new, ast.Name) and (
+                    [ast.unparse(target) for target in spot.parent.targets] == [new.id])  # db = db
                 if new is not None and not is_bare:
                     yield Change(cost, spot.parent, spot.field, spot.position, new, self.place)
 
@@ -279,6 +281,13 @@ class CandidateWriter(Additions):
         found = self.scope.value(node.value)
         if is_array(found):
             yield 1.3, node.value
+        parts = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else []
+        plain = [ast.Slice() if _is_reversed(part) else part for part in parts]
+        while plain and ast.unparse(plain[-1]) in (":", "..."):
+            plain.pop()
+        if sum(map(_is_reversed, parts)) > 1:  # w[f] for w[f, :, ::-1, ::-1]
+            index = plain[0] if len(plain) == 1 else ast.Tuple(plain, ast.Load())
+            yield 1.1, ast.Subscript(node.value, index, ast.Load()) if plain else node.value
 
     def _slice(self, node: ast.Slice, spot: Spot) -> Iterator[tuple[float, ast.AST]]:
         if node.lower is not None:
@@ -385,6 +394,10 @@ class CandidateWriter(Additions):
             for other, found in vars(self.scope.value(node.value)).items():
                 if other != node.attr and type(found) is type(value):
                     yield 1.1, attribute(node.value, other)
+
+
+def _is_reversed(node: ast.AST) -> bool:
+    return ast.unparse(node) == "::-1"
 
 
 def _dtype(node: ast.AST) -> list[ast.keyword]:

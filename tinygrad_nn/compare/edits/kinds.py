@@ -119,6 +119,9 @@ def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
         if isinstance(a, ast.Subscript) and _is_same(a.value, b):
             index = ast.unparse(a.slice)
             return "flipped_kernel" if "::-1" in index else "wrong_axis" if "None" in index else "wrong_index"
+    if isinstance(old, ast.Subscript) and isinstance(new, ast.Subscript) and _is_same(old.value, new.value) and (
+            ("::-1" in ast.unparse(old.slice)) != ("::-1" in ast.unparse(new.slice))):  # fmt: skip
+        return "flipped_kernel"
     if isinstance(old, ast.BinOp) and isinstance(new, ast.BinOp) and isinstance(old.op, ast.MatMult):
         pairs = ((old.left, new.right), (transposed(old.left), new.left))
         return "transpose" if any(_is_same(a, b) for a, b in pairs) else ""
@@ -130,6 +133,8 @@ def _transpose_kind(source: Source, change: Change, old: Any, new: Any) -> str:
 def _term_kind(source: Source, change: Change, old: Any, new: Any) -> str:
     if isinstance(new, ast.BinOp) and isinstance(new.op, (ast.Add, ast.Sub)) and _is_same(new.left, old):
         term = new.right
+        if isinstance(change.parent, ast.Compare):  # another condition, and no further term of the gradient
+            return OTHERS
         if called_name(term) == "mean" and _is_same(_operand(term), old):
             return "statistic_as_constant"
         if constant(term) is not None:
@@ -149,10 +154,14 @@ def _term_kind(source: Source, change: Change, old: Any, new: Any) -> str:
 
 
 def _carried(source: Source, place: ast.stmt, name: str) -> bool:
-    """Tell whether a name is carried from the round before: assigned in the loop, after the statement `place`."""
+    """Tell whether a name is carried from the round before: assigned in the loop, after the statement `place`.
+
+    The statement itself counts if it assigns several names, as in ``dx, dprev_h = step_backward(dh + dprev_h, cache)``.
+    """
+    first = place.lineno + (not any(isinstance(part, ast.Tuple) for part in getattr(place, "targets", ())))
     for loop in ast.walk(source.tree):
         if isinstance(loop, (ast.For, ast.While)) and place in ast.walk(loop):
-            later = [n for stmt in loop.body if stmt.lineno > place.lineno for n in ast.walk(stmt)]
+            later = [n for stmt in loop.body if stmt.lineno >= first for n in ast.walk(stmt)]
             return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in later)
     return False
 

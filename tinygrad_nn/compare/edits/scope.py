@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...tensor import raw
 from .running import Stopped
 from .trees import attribute, name
 
@@ -62,7 +63,7 @@ class Scope:
         if cached is None:
             try:
                 tree = ast.fix_missing_locations(ast.Expression(node))
-                value = eval(compile(tree, "<looked at>", "eval"), self.env)
+                value = raw(eval(compile(tree, "<looked at>", "eval"), self.env))
             except (Exception, Stopped):
                 value = MISSING
             cached = self.values[id(node)] = node, value
@@ -98,7 +99,7 @@ class Scope:
                 for i, part in enumerate(value[:ITEMS]):
                     if is_array(part):
                         yield Atom(_item(text, ast.Constant(i)), part)
-            for counter in index:
+            for counter in _counters(index, fields):
                 k = self.local[counter]
                 if -len(value) <= k < len(value) and is_array(value[k]) and not self._has_name(value[k]):
                     yield Atom(_item(text, name(counter)), value[k])
@@ -112,6 +113,11 @@ class Scope:
     def _has_name(self, value: Any) -> bool:
         """Tell whether a local name holds this very value: `gamma` after ``x, gamma = cache``, so not ``cache[k]``."""
         return any(value is other for other in self.local.values())
+
+
+def _counters(names: list[str], fields: set[Any]) -> list[str]:
+    """Return the integers that may be an index: not `N`, which is a size, unless the function uses it as an index."""
+    return [counter for counter in names if not counter.isupper() or counter in fields]
 
 
 def _within(container: ast.expr, value: dict[Any, Any]) -> Iterator[Atom]:

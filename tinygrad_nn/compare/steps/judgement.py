@@ -152,6 +152,11 @@ class Judgement:
             by_rule = ArrayPair(label, role, value, self.walked.rule_gradients[node], self.bounds[1][k])
             rule_row, wrong_mask = compare_row(by_rule, ignore_message, self.rng, 0)
             judged.append(_Judged(state, row, rule_row, wrong_mask))
+            if value.shape == right.shape and value.any() and (np.abs(value) <= self.bounds[1][k]).all() and (
+                    np.abs(right) <= bound).all():  # fmt: skip
+                self.notes.append(f"{label} is 0 here but for rounding: a wrong sign or factor in its line would not "
+                                  "show.")  # fmt: skip
+        self.notes = [*dict.fromkeys(self.notes)]  # rounds of a loop say the same
         return judged, referee.checked
 
     def inputs_without_effect(self) -> list[str]:

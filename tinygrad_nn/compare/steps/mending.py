@@ -301,6 +301,8 @@ def _kind_of_longer(whole: Any, part: Any, added: bool, values: set[str]) -> str
         factor = whole.right if _text(whole.left) == same else whole.left
         return _factor_kind(factor, added, isinstance(whole.op, ast.Div), values)
     if isinstance(whole.op, (ast.Add, ast.Sub)):
+        if isinstance(whole.op, ast.Sub) and constant(whole.left) is not None:  # 1 - z for z
+            return "wrong_derivative"
         return "overwritten_not_accumulated" if added else "edit"
     return None
 

@@ -9,6 +9,7 @@ import ast
 import builtins
 import linecache
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import dropwhile
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ...gradcheck.numerical import to_double
 from ...node import FREED, Node
 from ...tensor import Tensor, raw, wrap
 from ..paths import copy_node, rerun_nodes
+from .matching import reshaped
 from .names import Names, as_mapping
 from .running import Backward, Forward, Passes, UserGradient, Version
 from .statements import NOTHING, Statement, read_statements, target_labels, targets
@@ -123,6 +125,7 @@ class Namespace:
         self.values = values
         self.names = {**(frame.f_globals if frame is not None else {}), **values}
         self.statements: dict[str, list[Statement]] = {}
+        self._order: dict[Statement, None] = {}
         cells = values.get("In", values.get("_ih"))
         if isinstance(cells, list) and len(cells) > 1 and all(isinstance(cell, str) for cell in cells):
             for cell in cells:
@@ -138,12 +141,14 @@ class Namespace:
             tree = ast.parse(source)
         except SyntaxError:  # a cell with a notebook command such as %time
             return
-        kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)
+        kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr, ast.Expr)
         nodes = [node for node in ast.walk(tree) if isinstance(node, kinds) and node.value is not None
                  and first <= node.lineno <= last]  # fmt: skip
         for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
+            self._order.pop(statements[node.lineno], None)
+            self._order[statements[node.lineno]] = None  # of a cell that ran twice, the last time counts
             for target in targets(node):
-                is_whole = not isinstance(node, ast.AugAssign) and not _reads(node.value, target)
+                is_whole = not isinstance(node, (ast.AugAssign, ast.Expr)) and not _reads(node.value, target)
                 for label in _containers(target):
                     if is_whole:
                         self.statements = {name: s for name, s in self.statements.items()
@@ -169,6 +174,12 @@ class Namespace:
         found = self.statements.get(label) or self.statements.get(label.partition("[")[0]) or [NOTHING]
         return [statement for k, statement in enumerate(found) if statement not in found[:k]]
 
+    def is_bound_before(self, label: str, statement: Statement) -> bool:
+        """Tell whether the statements that made what a name holds all ran before another statement."""
+        later = [*dropwhile(lambda other: other != statement, self._order)]
+        own = self.statements.get(label, ())
+        return bool(own and later) and not any(other in later for other in own)
+
     def alone(
         self, label: str, statements: Sequence[Statement], held: Any = None
     ) -> tuple[Callable[..., Any], dict[str, Any]] | None:
@@ -188,7 +199,8 @@ class Namespace:
             result = np.asarray(raw(lines(**scope_with(arrays, {}))))
         except Exception:  # a line of user code may raise anything when it runs alone
             return None
-        return (lines, arrays) if held is None or np.array_equal(result, held, equal_nan=True) else None
+        is_it = held is None or np.array_equal(reshaped(result, held), held, equal_nan=True)
+        return (lines, arrays) if is_it else None
 
 
 def _containers(target: ast.expr) -> Iterator[str]:
@@ -238,7 +250,8 @@ def _names_read(source: str, label: str) -> set[str] | None:
     for k, node in enumerate(body):
         texts = [ast.unparse(target) for target in targets(node)]
         is_wanted = len(texts) == 1 and (texts[0] == label or (k > 0 and texts[0].startswith(f"{label}[")))
-        if not is_wanted or getattr(node, "value", None) is None or (k == 0 and isinstance(node, ast.AugAssign)):
+        if not is_wanted or getattr(node, "value", None) is None or (
+                k == 0 and isinstance(node, (ast.AugAssign, ast.Expr))):  # fmt: skip
             return None
     parts: list[Any] = [part for node in body for part in (*targets(node), node.value)]  # type: ignore[attr-defined]
     names = [n for part in parts for n in ast.walk(part) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]

@@ -19,7 +19,7 @@ from ...node import Node
 from ...tensor import raw
 from ..edits import Edit, edit_of_step, nearest_edits
 from ..experiment import nearby
-from .matching import Match
+from .matching import Match, reshaped
 from .mending import Explained, add_edit
 from .namespace import Namespace, scope_with
 from .probes import is_close
@@ -55,16 +55,21 @@ class Cells:
         lines, arrays = alone
         node = self.matches[k].version.node
         scopes, right_gradients = [arrays], [self.walked.rule_gradients[node]]
-        further_values = [self._further_values(arrays, self._forward_values({}))]
+        names = [m.gradient.name for m in self.matches if m.gradient.name.isidentifier()]
+        earlier = [name for name in names if self.space.is_bound_before(name, statements[0])]
+        held = {name: np.array(raw(self.space.names[name])) for name in earlier}
+        further_values = [self._further_values(arrays, self._forward_values({}) | held, earlier)]
         for _ in range(PROBES):
             values, right_gradient = self._draw_elsewhere(k)
             scopes.append(scope_with(arrays, values))
             right_gradients.append(right_gradient)
-            further_values.append(self._further_values(arrays, values))
+            further_values.append(self._further_values(arrays, values, earlier))
 
         def call(f: Any, probe: int) -> Any:
             return f(**scope_with(scopes[probe], {}))
 
+        own = np.asarray(raw(call(lines, 0)))  # as the lines give it, with or without axes of length 1
+        right_gradients = [reshaped(g, own) for g in right_gradients]
         edit = edit_of_step(lines, call, label, 1 + len(statements), right_gradients,
                             values=further_values.__getitem__)  # fmt: skip
         if edit is None and len(statements) > 1:
@@ -130,9 +135,12 @@ class Cells:
     def _tensors(self) -> list[tuple[str, Any]]:
         return [(label, bound_versions[-1]) for label, bound_versions in self.run.graph.versions.items()]
 
-    def _further_values(self, arrays: Mapping[str, Any], values: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the forward values whose names the lines do not read, by name."""
-        return {label: values[label] for label, _ in self._tensors() if label.isidentifier() and label not in arrays}
+    def _further_values(
+        self, arrays: Mapping[str, Any], values: Mapping[str, Array], gradients: Sequence[str] = ()
+    ) -> dict[str, Array]:
+        """Return the forward values and the earlier gradients whose names the lines do not read, by name."""
+        labels = [*(label for label, _ in self._tensors() if label.isidentifier()), *gradients]
+        return {label: values[label] for label in labels if label not in arrays}
 
     def _draw_elsewhere(self, k: int) -> tuple[dict[str, Array], Array]:
         """Return other forward values and random gradients by name, and the right gradient of step `k` for them."""

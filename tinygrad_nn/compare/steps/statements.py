@@ -29,6 +29,7 @@ class Statement(NamedTuple):
     targets: frozenset[str] = frozenset()
 
 
+WRITERS = ("at", "copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis")  # into their first argument
 NOTHING = Statement(0, 0, "")  # in place of the statement of what no line computed
 
 
@@ -99,6 +100,8 @@ def names_written_after(source: str, line: int, last: int) -> set[str]:
 
 
 def _added(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, ast.Expr) and ast.unparse(node).partition("(")[0].endswith((".add.at", ".subtract.at")):
+        yield from (label for target in targets(node) for label in target_labels(target))
     if isinstance(node, ast.AugAssign) and isinstance(node.op, (ast.Add, ast.Sub)):
         yield from target_labels(node.target)
     if isinstance(node, ast.Assign):
@@ -108,8 +111,17 @@ def _added(node: ast.stmt) -> Iterator[str]:
 
 def targets(node: Any) -> Iterator[ast.expr]:
     """Yield what a statement binds or writes into, the parts of a tuple one by one; nothing if it does neither."""
+    if isinstance(node, ast.Expr):
+        yield from _written_by(node.value)
     for target in node.targets if isinstance(node, ast.Assign) else [node.target] if hasattr(node, "target") else []:
         yield from target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
+
+
+def _written_by(node: ast.expr) -> Iterator[ast.expr]:
+    """Yield the array that a call writes into, `dW` of ``np.add.at(dW, rows, g)`` and ``np.clip(dW, 0, 1, out=dW)``."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        yield from (keyword.value for keyword in node.keywords if keyword.arg == "out")
+        yield from node.args[:1] if node.func.attr in WRITERS else []
 
 
 def target_labels(node: ast.expr) -> Iterator[str]:
