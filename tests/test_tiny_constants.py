@@ -1022,3 +1022,23 @@ def test_no_mistake_times_0_explains_a_gradient() -> None:
     report = compare_gradients(forward, (w, 0.3), manual=space["backward"])
     assert not report.ok
     assert "multiplied by 0" not in str(report)
+
+
+def test_a_mistake_beside_a_constant_is_told_with_its_line() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(6, 4)), rng.integers(0, 2, size=(6, 1)).astype(float)
+    inputs = {"W": rng.normal(size=(4, 3)), "v": rng.normal(size=(3, 1))}
+
+    def loss(W: Any, v: Any) -> Any:
+        h = np.maximum(x @ W, 0)
+        p = 1 / (1 + np.exp(-(h @ v)))
+        return -(y * np.log(p + 1e-8) + (1 - y) * np.log(1 - p + 1e-8)).mean()
+
+    def by_hand(W: Any, v: Any) -> Any:
+        h = np.maximum(x @ W, 0)
+        dz = (1 / (1 + np.exp(-(h @ v))) - y) / len(x)
+        return x.T @ (dz @ v.T), h.T @ dz
+
+    (mistake, *others) = compare_gradients(loss, inputs, manual=by_hand).diagnoses
+    assert mistake.where.startswith("maximum in `h = np.maximum(x @ W, 0)`, line ")
+    assert {d.kind for d in others} <= {"convention"}

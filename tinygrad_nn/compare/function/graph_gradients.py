@@ -17,6 +17,7 @@ from ..numerical.sides import Run, Sides
 from ..paths import gradients, traced
 from ..tiny_constants import largest_difference, smaller_constants
 from .inputs_and_results import ComparisonInput
+from .locations import name_values, recording_locations
 
 Array = np.ndarray[Any, Any]
 
@@ -71,7 +72,10 @@ def graph_gradients(
     def run(leaves: Sequence[Array], code: Code = code) -> Run:
         return run_graph(code, leaves, comparison.cotangents, with_guards)
 
-    at_point = at_point or run(inputs)
+    if at_point is None:
+        with recording_locations():
+            at_point = run(inputs)
+        name_values(at_point.trace)
     sides = Sides(run, inputs, at_point, eps)
     sides.look_around(comparison.rng, AROUND)
     rounding = sides.rounding()
