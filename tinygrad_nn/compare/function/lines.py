@@ -21,7 +21,8 @@ Array = np.ndarray[Any, Any]
 
 SECONDS, LESS = 1.5, 0.6  # processor time of the search: if nothing else explains the gradient, and if something does
 CLOSE = 1e-8  # of the largest entry: in float64, another order of summation changes a gradient by less
-OPEN = ("unknown", "scale", "sign")  # kinds that do not tell which part of the code is wrong
+# kinds that do not tell which part of the code is wrong
+OPEN = ("unknown", "scale", "sign", "detached", "not_carried_back")
 
 
 Elsewhere = Callable[[Code, list[Array], list[Array]], tuple[list[Array], list[Array]]]
