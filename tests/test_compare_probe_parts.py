@@ -52,7 +52,7 @@ def test_a_result_has_a_cotangent_of_its_own_unless_it_is_the_loss(
     monkeypatch.setattr(probes, "takes_cotangent", lambda backward, inputs, graph: takes)
     graph: Any = SimpleNamespace(outs=[Tensor(np.zeros(shape)) for shape in shapes])
     called: Any = UserPasses(None, None, None, {}, np.random.default_rng(2))  # type: ignore[arg-type]
-    found, g = called._draw_cotangents(graph)
+    found, g = called.draw_cotangents(graph)
     rng = np.random.default_rng(2)
     for c, shape in zip(found, shapes, strict=True):
         wanted = np.ones(shape) if ones else rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)

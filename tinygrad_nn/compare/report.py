@@ -90,6 +90,8 @@ class ComparisonReport:
             ]
             unit = "steps" if self.steps else "arrays"
             what = f"in {len(wrong)} of {len(self.rows)} {unit}" if wrong else "though all numbers agree"
+            if self.steps and all(s.ok and s.rule_ok for s in self.steps):
+                what = "since the backward stops before its end"
             if not all(d.harmless for d in self.diagnoses) and self.first_wrong:
                 what += f"; look at {self.first_wrong} first"
             graph = bool(wrong) and all(row.odd == "graph" for row in self.rows if not row.ok)

@@ -62,9 +62,9 @@ def moment_before(run: Callable[[], Any], place: Place, statements: Sequence[ast
 
     def take(frame: types.FrameType, line: int, counts: dict[int, int]) -> None:
         if last_runs.get(line) == counts[line]:
-            names_by_line[line] = _names(frame)
+            names_by_line[line] = names_seen(frame)
             if line == place.line:
-                function.append(_function(frame))
+                function.append(function_of(frame))
 
     _run_traced(run, place, spans, take)
     return Moment(function[0], names_by_line) if function else None
@@ -111,7 +111,7 @@ def _run_traced(
             raise
 
 
-def _names(frame: types.FrameType) -> dict[str, Any]:
+def names_seen(frame: types.FrameType) -> dict[str, Any]:
     """Return copies of the local names of a frame, and of the names of its module that its code mentions."""
     outside = {name: frame.f_globals[name] for name in names_mentioned(frame.f_code) if name in frame.f_globals}
     return copy_names({**outside, **frame.f_locals})
@@ -125,7 +125,7 @@ def names_mentioned(code: types.CodeType) -> Iterator[str]:
             yield from names_mentioned(part)
 
 
-def _function(frame: types.FrameType) -> types.FunctionType:
+def function_of(frame: types.FrameType) -> types.FunctionType:
     """Return a function with the code of a frame and the values of its closure."""
     code, local_names = frame.f_code, frame.f_locals
     cells = tuple(

@@ -47,6 +47,9 @@ def statement_changes(writer: CandidateWriter, parent: Any, field: str, index: i
     if isinstance(node, (ast.AugAssign, ast.Expr)):
         yield change(1.2 if isinstance(node, ast.AugAssign) else 1.0, ast.Pass())
     yield from _renamed_everywhere(writer, change)
+    has_power = any(isinstance(part, ast.BitXor) for part in ast.walk(node))
+    if has_power and not isinstance(getattr(node, "body", None), list):
+        yield change(0.9, ast.parse(ast.unparse(node).replace("^", "**")).body[0])  # 1 - a^2 is (1 - a)^2 in Python
     if isinstance(target, ast.Subscript) or isinstance(node, ast.AugAssign):
         yield from _followed_by_factor(writer, target, change)
     if isinstance(node, ast.If):

@@ -93,18 +93,23 @@ def in_place_of(space: dict[str, Any], values: Mapping[str, Any]) -> Iterator[No
 
 @contextmanager
 def constants_with_dot(f: Any) -> Iterator[None]:
-    """Let the arrays of a function's module and of the functions around it take Tensors in `dot` for a while."""
+    """Let the constant arrays of a function take Tensors in `dot` for a while: of its module, closure and defaults."""
     f = getattr(f, "__func__", f)
+    defaults = getattr(f, "__defaults__", None)
     space: dict[str, Any] = getattr(f, "__globals__", {})
     views = {name: _with_dot(part) for name, part in space.items() if type(part) is np.ndarray}
     cells = [cell for cell in getattr(f, "__closure__", None) or () if type(_content(cell)) is np.ndarray]
     arrays = [cell.cell_contents for cell in cells]
     for cell, part in zip(cells, arrays, strict=True):
         cell.cell_contents = _with_dot(part)
+    if defaults:
+        f.__defaults__ = tuple(map(_with_dot, defaults))
     try:
         with in_place_of(space, views):
             yield
     finally:
+        if defaults:
+            f.__defaults__ = defaults
         for cell, part in zip(cells, arrays, strict=True):
             cell.cell_contents = part if isinstance(_content(cell), ArrayWithDot) else _content(cell)
 

@@ -47,6 +47,7 @@ from .lines import with_source_lines
 from .locations import name_values, overflow_notes, recording_locations
 from .operations import explain_graph, only_shape_diagnosis
 from .search import LARGE
+from .stopped import add_stop_note
 
 Array = np.ndarray[Any, Any]
 
@@ -57,6 +58,14 @@ SAME = 1e-7  # of the sizes of the terms: both are float64, and the numerical de
 
 def compare_function(f: Callable[..., Any], user_inputs: Any, *, manual: Any, rng: Any = 0) -> ComparisonReport:
     """Compare the user's backward with the graph and the numerical road; see `compare_gradients`."""
+    try:
+        return _compare(f, user_inputs, manual, rng)
+    except Exception as error:
+        add_stop_note(error, (f, user_inputs, manual), _right_gradients)
+        raise
+
+
+def _compare(f: Callable[..., Any], user_inputs: Any, manual: Any, rng: Any) -> ComparisonReport:
     generator = own_generator(rng)
     with np.errstate(all="ignore"), recording(False), kept_draws():
         code = recognize_code(f, user_inputs, manual)
@@ -315,6 +324,16 @@ def _differentiate_numerically(
         line = Line(lambda *xs: code.arrays(xs), leaves, may_round=True)
         numerical = differentiate_inputs(line, cotangents, np.random.default_rng(0), PROBE_SECONDS, SAMPLES)
     return [w.value for w in numerical], [w.error for w in numerical]
+
+
+def _right_gradients(code: Code, leaves: list[Array], cotangents: list[Array]) -> tuple[list[Array], list[Array]]:
+    """Return the gradients by the graph, or numerical ones if there is none, and bounds of their errors."""
+    outs, rng = code.arrays([x.copy() for x in leaves]), np.random.default_rng(0)
+    at = ComparisonInput(code, leaves, leaves, outs, cotangents, None, [], numerical_line(code, leaves), rng)
+    graph = _run_on_tensors(at)[1]
+    if graph is None:
+        return _differentiate_numerically(code, leaves, cotangents)
+    return graph.grads, [np.zeros(g.shape) for g in graph.grads]
 
 
 def _compute_rows(

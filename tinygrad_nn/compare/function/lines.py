@@ -68,18 +68,19 @@ def with_source_lines(
     edits: list[Edit] = []
     pairing = comparison.code.pairing
     kept = set() if pairing is None else {*pairing.kept_shapes}
-    right_outs = [(b.outs, [_limit(out, 0.0, False) for out in b.outs]) for b in batches]
-    right_gradients = [(b.right_gradients, list(map(_limit, b.right_gradients, b.error, b.ignored))) for b in batches]
+    right_outs = [(b.outs, [limit_around(out, 0.0, False) for out in b.outs]) for b in batches]
+    limits = [list(map(limit_around, b.right_gradients, b.error, b.ignored)) for b in batches]
+    right_gradients = [(b.right_gradients, limit) for b, limit in zip(batches, limits, strict=True)]
     for k, backward in enumerate(backwards):
 
         def are_right(value: Any, probe: int, backward: PossibleBackward = backward) -> list[bool]:
             batch = batches[probe]
             outs, grads = backward.finish(value)
             with np.errstate(invalid="ignore"):
-                if outs is not None and not all(_agree(*row) for row in zip(outs, *right_outs[probe], strict=True)):
+                if outs is not None and not all(agree(*row) for row in zip(outs, *right_outs[probe], strict=True)):
                     return [False] * len(batch.right_gradients)
                 rows = zip(comparison.code.gradients_from(grads), *right_gradients[probe], batch.ignored, strict=True)
-                right = [_agree(*row) for row in rows]
+                right = [agree(*row) for row in rows]
             lost = set() if pairing is None else pairing.kept_shapes.keys() - kept  # an edit keeps a right shape
             return [ok and i not in lost for i, ok in enumerate(right)]
 
@@ -124,12 +125,13 @@ def _labels(d: Diagnosis) -> set[str]:
     return set(d.where.split(", "))
 
 
-def _limit(right: Array, error: Any, ignored: Any) -> Any:
+def limit_around(right: Array, error: Any, ignored: Any) -> Any:
     """Return how far an array may be from the right one."""
     return error + CLOSE * float(np.abs(np.where(ignored, 0.0, right)).max(initial=0.0))
 
 
-def _agree(found: Array, right: Array, limit: Any, ignored: Any = False) -> bool:
+def agree(found: Array, right: Array, limit: Any, ignored: Any = False) -> bool:
+    """Tell whether an array is at most `limit` from the right one in each entry that is not ignored."""
     if found.shape != right.shape:
         return False
     return bool(np.count_nonzero((np.abs(found - right) <= limit) | ignored) == found.size)  # ndarray.all takes longer

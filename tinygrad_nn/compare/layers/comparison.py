@@ -10,11 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...backward import ancestors, walk
+from ...common.printable import printable
 from ...nn.layer import Layer
 from ...solver import BackProp, Solver
 from ...solver.checks import check_inputs, check_manual_loss, check_model, check_targets
 from ...solver.tasks.layers import LayerLoss, objective
 from ..diagnosis import Diagnosis, Row
+from ..edits import Edit
+from ..edits.stops import sentences_on
+from ..edits.trial import edited
 from ..experiment import Experiment, Manual, own_generator, similar_experiments, user_experiment, varied_experiments
 from ..numerical.noise import SAFETY, Noise, bounds
 from ..numerical.referee import Referee
@@ -189,7 +193,11 @@ def compare_model(
         case = user_experiment(layers, x, y, solver, generator)
         if not math.isfinite(float(case.right.loss)):
             return _no_loss(case)
-        roads = ThreeRoads(case, manual)
+        try:
+            roads = ThreeRoads(case, manual)
+        except Exception as error:
+            _add_stop_note(error, case, manual)
+            raise
         repeated_answers = [case.run_user_backward(manual), case.run_user_backward(manual)]
         varied = [*_answered_cases(varied_experiments(case, generator), manual)]
         similar = [*_answered_cases(similar_experiments(case, generator), manual)]
@@ -215,6 +223,30 @@ def compare_model(
                 "same seed gets others. The same rng gives the same report.")  # fmt: skip
         report = replace(report, notes=(*report.notes, note))
     return report
+
+
+def _add_stop_note(error: Exception, case: Experiment, manual: Manual) -> None:
+    """Add notes to an error that the user's backward raised: where it stopped, and the edit that makes it right."""
+    right, noise, eps = run_graph(case, np.float64), bounds(case), SAFETY * float(np.finfo(case.dtype).eps)
+
+    def wrong_with(edit: Edit) -> frozenset[str] | None:
+        with edited(edit, manual) as is_possible:
+            try:
+                answer = case.run_user_backward(manual) if is_possible else None
+            except Exception:  # an edited function may raise anything
+                return None
+        if answer is None:
+            return None
+        wrong = set()
+        for part in ("dW", "db"):
+            columns = zip(*(getattr(x, part) for x in (answer, right, noise)), strict=True)
+            for k, (g, graph, bound) in enumerate(columns):
+                if g.shape != graph.shape or not (np.abs(g - graph) <= eps * bound).all():
+                    wrong.add(f"layer {k + 1} {part[1:]}")
+        return frozenset(wrong)
+
+    for sentence in sentences_on(error, wrong_with, lambda: case.run_user_backward(manual), "is right")[1]:
+        error.add_note(printable(f"{CALL}: {sentence}"))
 
 
 def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random.Generator) -> bool:

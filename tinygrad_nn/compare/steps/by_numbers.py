@@ -31,6 +31,7 @@ from ..numerical.full_gradients import NumericalGradient, differentiate_inputs
 from ..numerical.sides import ULPS
 from ..rows import judged_row
 from ..tiny_constants import largest_guard_in_code, negligible, smaller_constants, tiny_constant
+from ..user_function import module_names
 from .edits_by_numbers import EditSearch, JudgedStep
 from .explain import explain_part, shape_diagnosis
 from .matching import Match, candidate_states, choose_state, match, same_but_ones
@@ -38,7 +39,7 @@ from .mending import Explained, explain_wrong, explained_by_guards, explained_st
 from .probes import UserPasses, has_single
 from .running import Forward, Passes, Version, name_stem, results, versions_of_inputs
 from .step import Step
-from .tracing import Trace, is_own, module_names
+from .tracing import Trace, is_own
 from .walk import as_floats
 
 Array = np.ndarray[Any, Any]

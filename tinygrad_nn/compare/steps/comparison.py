@@ -29,6 +29,7 @@ from .namespace import Namespace, read_namespace
 from .probes import UserPasses, has_finite_gradients, has_single
 from .running import Forward, NoGraphError, Passes
 from .step import Step
+from .stopped import add_stop_note, stopped_diagnosis
 
 Array = np.ndarray[Any, Any]
 
@@ -92,7 +93,11 @@ def compare_steps(
     input_arrays = [arranged.leaves[i] for i in arranged.float_indices]
     called = UserPasses(forward, backward, arranged, as_mapping(names), generator)
     with np.errstate(all="ignore"):
-        report = _judge_functions(called, input_arrays)
+        try:
+            report = _judge_functions(called, input_arrays)
+        except Exception as error:
+            add_stop_note(error, called)
+            raise
         if not report.ok and has_single(input_arrays) and called.runs and has_finite_gradients(called.runs[0]):
             double = [to_double(x) for x in input_arrays]
             wider = _judge_functions(called.moved(double), double)
@@ -111,7 +116,7 @@ def _judge_functions(called: UserPasses, leaves: Sequence[Array]) -> ComparisonR
         except NotFiniteError as no_loss:
             return _no_loss(title, no_loss.forward)
         steps = require_gradients(steps, run, called.backward)
-        return _report(title, run, steps, notes, method, called.backward, blind)
+        return _report(title, run, steps, notes, method, called, blind)
 
 
 def judge_run(
@@ -145,7 +150,7 @@ def judge_run(
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
               f"{checked:,} entries and along a random direction of each value.")  # fmt: skip
     blind = [] if reasons else matching.inputs_without_effect()
-    return _report(title, run, steps, matching.notes, method, called and called.backward, blind)
+    return _report(title, run, steps, matching.notes, method, called, blind)
 
 
 def _no_loss(title: str, graph: Forward) -> ComparisonReport:
@@ -160,7 +165,7 @@ def _no_loss(title: str, graph: Forward) -> ComparisonReport:
 
 
 def _report(
-    title: str, run: Passes, steps: list[Step], notes: list[str], method: str, user_backward: Any = None,
+    title: str, run: Passes, steps: list[Step], notes: list[str], method: str, called: UserPasses | None = None,
     blind: Sequence[str] = (),
 ) -> ComparisonReport:  # fmt: skip
     """Return the report; `blind` has the names of the inputs if all their right gradients are 0."""
@@ -183,14 +188,10 @@ def _report(
     first_wrong = next((s.place for s in steps if not s.rule_ok), None)
     if backward.helpers:
         notes.append(f"Not judged, since no value of the forward has such a name: {', '.join(backward.helpers)}.")
-        notes += kept_outside(run, user_backward)
+        notes += kept_outside(run, called and called.backward)
     if backward.stopped is not None:
-        error, statement = backward.stopped
-        where = f"line {statement.line}: {statement.text}"
-        text = (f"The backward stopped here with {type(error).__name__}: {error}. The {len(steps)} gradients that it "
-                "had computed before were judged.")  # fmt: skip
-        diagnoses.append(Diagnosis("unknown", where, text))
-        first_wrong = first_wrong or where
+        diagnoses.append(stopped_diagnosis(backward.stopped, steps, called))
+        first_wrong = first_wrong or diagnoses[-1].where
     diagnoses += [blind_diagnosis(blind, 0.0)] if blind else []
     losses = {"forward": float(graph.outs[0].data.item())} if graph.outs[0].size == 1 else {}
     return ComparisonReport(title, tuple(s.row for s in steps), tuple(diagnoses), first_wrong, tuple(notes), losses,

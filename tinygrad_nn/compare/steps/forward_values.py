@@ -16,7 +16,7 @@ from ...tensor import Tensor
 from ..edits.moments import names_mentioned
 from ..edits.running import copy_value
 from ..function.array_code import ArrayWithDot, in_place_of
-from .tracing import code_of, module_names
+from ..user_function import code_of, module_names
 
 
 class Saved(dict[str, Any]):

@@ -27,6 +27,7 @@ from ..numerical.sides import ULPS
 from ..paths import Traced
 from ..rows import ArrayPair, compare_row
 from ..tiny_constants import negligible, tiny_constant
+from ..user_function import module_names
 from .by_numbers import is_finite
 from .explain import blamed_steps, explain_step, is_part_of_sum
 from .matching import Match, is_within_bound, reshaped, same_but_ones
@@ -39,7 +40,7 @@ from .referee import Referee, ignore_message
 from .running import Forward, Passes, Version
 from .step import Step
 from .tape import Tape
-from .tracing import State, is_number, module_names
+from .tracing import State, is_number
 from .unnamed import shifted, unnamed_values
 from .walk import Walked, as_floats, bounds_of, gradient_decisions, injected, wrong_steps
 

@@ -14,13 +14,14 @@ from ..edits import Edit
 from ..edits.trees import constant, have_other_slopes, is_renamed, transposed
 from ..guards import Excused, guard_diagnosis
 from ..tiny_constants import largest_difference
+from ..user_function import code_of
 from .forward_values import Saved
 from .matching import Match
 from .names import names_for_gradient
 from .running import Forward
 from .statements import Statement, Statements
 from .step import Step
-from .tracing import State, code_of
+from .tracing import State
 
 SUMS = ("sum", "mean", "max", "min", "prod")
 

@@ -17,8 +17,10 @@ from ...tensor import raw
 from ..budget import Budget
 from ..edits import Behind, Edit, KnownGradient, Place, Target, edit_of_step, is_right_from_right, nearest_edits
 from ..edits.moments import names_mentioned
+from ..edits.trial import edited
 from ..experiment import nearby
 from ..function.calling import Inputs
+from ..user_function import code_of, module_names
 from .forward_values import Surroundings
 from .matching import Match, match, reshaped, same_but_ones
 from .mending import Explained, as_read, blame_edited_line
@@ -26,8 +28,7 @@ from .names import Names, names_for_gradient
 from .running import Forward, Passes, arguments, run_backward, run_forward, takes_cotangent
 from .statements import Statement
 from .tape import Tape
-from .tracing import State, code_of, is_number, module_names
-from .trial import edited
+from .tracing import State, is_number
 from .unnamed import shifted
 from .walk import Walked, injected, wrong_steps
 
@@ -61,7 +62,7 @@ class UserPasses:
 
     def with_backward(self, graph: Forward, user_forward: Forward) -> Passes:
         """Run the backward after a run of the forward, in float64 and in the user's own dtype."""
-        cotangents, g = self._draw_cotangents(graph)
+        cotangents, g = self.draw_cotangents(graph)
         value_names = Names([*graph.versions], self.names)
         surroundings = Surroundings(self.backward)
         backward = run_backward(self.backward, self.inputs, user_forward, g, value_names)
@@ -69,7 +70,7 @@ class UserPasses:
         self.runs.append(Passes(graph, cotangents, backward, has_float32, user_forward, g, surroundings))
         return self.runs[-1]
 
-    def _draw_cotangents(self, graph: Forward) -> tuple[list[Array], Any]:
+    def draw_cotangents(self, graph: Forward) -> tuple[list[Array], Any]:
         """Return the cotangents of the results as a list, and in the form that the backward takes: an array or a tuple.
 
         They are random if the backward has a parameter for them and the result is no single number, else all ones.
@@ -210,7 +211,7 @@ class Probes:
         run = called.runs[0]
         value_names = Names([*run.graph.versions], called.names)
         with ExitStack() as stack:
-            if edit is not None and not stack.enter_context(edited(called.backward, edit)):
+            if edit is not None and not stack.enter_context(edited(edit, called.backward)):
                 return None
             backward = stack.enter_context(called.in_place(called.backward, 0))
             try:

@@ -21,10 +21,11 @@ from ..edits import RETURNED
 from ..function.array_code import constants_with_dot, in_place_of, inputs_with_dot
 from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.locations import recording_locations
+from ..user_function import code_of, module_names
 from .forward_values import Saved, Surroundings, as_arrays, holds_tensors, with_arrays
 from .names import Names, names_for_gradient
 from .statements import NOTHING, Statement
-from .tracing import Binding, State, Trace, Value, code_of, is_number, labelled_parts, module_names
+from .tracing import Binding, State, Trace, Value, is_number, labelled_parts
 
 Array = np.ndarray[Any, Any]
 WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",

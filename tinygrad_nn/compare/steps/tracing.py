@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import linecache
 from collections.abc import Callable, Iterator
 from types import CodeType
@@ -14,6 +12,7 @@ import numpy as np
 from ...tensor import Tensor, raw
 from ..edits import RETURNED
 from ..edits.running import tracing_calls
+from ..user_function import code_of, module_names
 from .statements import Statement, Statements, names_written_after
 
 Array = np.ndarray[Any, Any]
@@ -300,29 +299,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (float, int, complex)) and not isinstance(value, bool)
 
 
-def module_names(f: Any) -> Any:
-    """Return the `__globals__` of a function; functions of the same module share it."""
-    return getattr(unwrapped(f), "__globals__", None)
-
-
-def code_of(f: Any) -> CodeType | None:
-    """Return the code of a function of the user, None for one that is not written in Python."""
-    return getattr(unwrapped(f), "__code__", None)
-
-
 def is_own(frame: Any, space: Any) -> bool:
     """Tell whether a frame belongs to a function or lambda of the module `space`, and not to a comprehension."""
     name = frame.f_code.co_name
     return frame.f_globals is space and not (name.startswith("<") and name != "<lambda>")
-
-
-def unwrapped(f: Any) -> Any:
-    """Return the plain function inside a partial, a method, a decorated function or a callable object."""
-    while isinstance(f, functools.partial):
-        f = f.func
-    f = getattr(f, "__func__", f)
-    while hasattr(f, "__wrapped__"):
-        f = f.__wrapped__
-    if not hasattr(f, "__globals__") and not inspect.isbuiltin(f):
-        f = type(f).__call__
-    return f

@@ -9,17 +9,19 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
-from ..edits import Edit
-from .tracing import module_names, unwrapped
+from ..user_function import module_names, unwrapped
+from .search import Edit
 
 
 @contextmanager
-def edited(backward: Any, edit: Edit) -> Iterator[bool]:
+def edited(edit: Edit, *owners: Any) -> Iterator[bool]:
     """Put an edit into the user's function for a while; the value tells whether that was possible.
+
+    It is one of `owners`, what the user passed, or a function or method of the same module or class.
 
     `linecache` has the edited source for that time, so that a trace reads the statements that run.
     """
-    function = _function_of(backward, edit)
+    function = next(filter(None, (_function_of(owner, edit) for owner in owners)), None)
     lines = [] if function is None else _edited_lines(function, edit)
     code = None if function is None else _code_in(lines, function)
     if function is None or code is None:
@@ -36,12 +38,12 @@ def edited(backward: Any, edit: Edit) -> Iterator[bool]:
         linecache.cache.update({} if source is None else {edit.file: source})
 
 
-def _function_of(backward: Any, edit: Edit) -> FunctionType | None:
-    """Return the function that has the line of an edit: the backward, or a function or method of its module."""
-    main = unwrapped(backward)
-    space: Mapping[str, Any] = module_names(backward) or {}
-    candidates = [main, *space.values()]
-    candidates += [part for kind in space.values() if isinstance(kind, type) for part in vars(kind).values()]
+def _function_of(owner: Any, edit: Edit) -> FunctionType | None:
+    """Return the function that has the line of an edit: the owner, or a function or method beside it."""
+    space: Mapping[str, Any] = module_names(owner) or {}
+    classes = [kind for kind in space.values() if isinstance(kind, type)]
+    classes += (owner if isinstance(owner, type) else type(owner)).__mro__[:-1]
+    candidates = [unwrapped(owner), *space.values(), *(part for kind in classes for part in vars(kind).values())]
     for candidate in candidates:
         candidate = getattr(candidate, "__func__", candidate)  # of a static method
         code = getattr(candidate, "__code__", None)
