@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...common.call_site import is_of_library
+from ...common.printable import printable
 from ..budget import Budget
 from ..conventions.signatures import names_for_gradient
 from .candidates import CandidateWriter
@@ -58,13 +59,17 @@ class Stop(NamedTuple):
     operands: Mapping[str, Any]
 
     @property
-    def sentence(self) -> str:
-        """Where the code stopped, what the failing expression was made of, and which shape a gradient needs there."""
+    def values(self) -> str:
+        """What the failing expression was made of, and which shape a gradient needs there; "" if nothing is known."""
         parts = [f"{words} is {_described(value)}" for words, value in self.operands.items()]
-        values = " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+        text = " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+        return "; ".join(filter(None, [text, *self._needed_shapes()]))
+
+    @property
+    def sentence(self) -> str:
+        """Where the code stopped, and `values`."""
         function = "" if self.source is None else f" of {self.source.name}"
-        text = f"It stopped in line {self.line}{function}, at {self.words}{f', where {values}' if values else ''}"
-        return f"{text}{''.join(self._needed_shapes())}."
+        return f"It stopped in line {self.line}{function}, at {self.words}{': ' * bool(self.values)}{self.values}."
 
     def _needed_shapes(self) -> Iterator[str]:
         targets = self.statement.targets if isinstance(self.statement, ast.Assign) else []
@@ -72,7 +77,7 @@ class Stop(NamedTuple):
             value_name = names_for_gradient(target.id)[0] if isinstance(target, ast.Name) else ""
             value = self.names.get(value_name)
             if isinstance(target, ast.Name) and value_name != target.id and isinstance(value, np.ndarray):
-                yield f"; {target.id} needs the shape of {value_name}, {value.shape}"
+                yield f"{target.id} needs the shape of {value_name}, {value.shape}"
 
 
 def stop_of(error: Exception) -> Stop | None:
@@ -100,25 +105,37 @@ def stop_of(error: Exception) -> Stop | None:
         return Stop(error, None, None, {}, line, "", {})
 
 
-def sentences_on(
-    error: Exception, wrong_with: Wrong, run: Callable[[], Any], right: str
-) -> tuple[Edit | None, list[str]]:
-    """Return the edit that mends an error of user code, and sentences that say where it stopped and what mends it.
+class Mended(NamedTuple):
+    """An error of user code, the edit that mends it, if one was found, and what is wrong with it for another reason."""
 
-    Args:
-        error, wrong_with, run: as in `edit_of_stop`.
-        right: what the edit makes each gradient, such as "is right".
+    stop: Stop
+    edit: Edit | None
+    wrong: frozenset[str]
+
+    def edit_sentences(self, right: str) -> list[str]:
+        """Return a sentence on the edit; `right` is what it makes each gradient, such as "is right". [] without it."""
+        if self.edit is None:
+            return []
+        rest = f", but for {', '.join(sorted(self.wrong))}" if self.wrong else ""
+        return [f"{self.edit.sentence} With this change it runs to its end, and each gradient {right}{rest}."]
+
+
+def mended(error: Exception, wrong_with: Wrong, run: Callable[[], Any]) -> Mended | None:
+    """Return what mends an error that user code raised; None if the code raised it on purpose, or is not known.
+
+    The arguments are those of `edit_of_stop`.
     """
     stop = stop_of(error)
     if stop is None or not stop.words or isinstance(stop.statement, (ast.Raise, ast.Assert)):
-        return None, []
-    found = edit_of_stop(stop, wrong_with, run)
-    if found is None:
-        return None, [stop.sentence]
-    edit, wrong = found
-    rest = f", but for {', '.join(sorted(wrong))}" if wrong else ""
-    runs = "With this change it runs to its end, and each gradient"
-    return edit, [stop.sentence, f"{edit.sentence} {runs} {right}{rest}."]
+        return None
+    edit, wrong = edit_of_stop(stop, wrong_with, run) or (None, frozenset())
+    return Mended(stop, edit, wrong)
+
+
+def add_notes(error: Exception, found: Mended | None, call: str, right: str) -> None:
+    """Add notes to an error: where it stopped, and the edit that mends it; they begin with the name of a call."""
+    for sentence in () if found is None else (found.stop.sentence, *found.edit_sentences(right)):
+        error.add_note(printable(f"{call}: {sentence}"))
 
 
 def edit_of_stop(
@@ -272,7 +289,7 @@ def _described(value: Any) -> str:
 
 
 def _runnable_changes(line: _Line, budget: Budget) -> Iterator[tuple[float, Change]]:
-    """Yield the edits with which a statement runs, the cheapest first; of those with the same values only the first."""
+    """Yield the edits with which a statement runs, the cheapest first; of those with the same result only the first."""
     source, statement, seen_names = line
     place = next(unit for unit in source.placed(source.statements) if unit[0] is statement)
     local = {n: seen_names[n] for n in seen_names if n not in ("__builtins__", TICK)}
@@ -282,6 +299,10 @@ def _runnable_changes(line: _Line, budget: Budget) -> Iterator[tuple[float, Chan
     changes = [*writer.changes(), *statement_changes(writer, *place[1:]), *_of_other_values(line, writer)]
     changes += _of_calls(writer)
     changes = [change for change in changes if not isinstance(change.new, ast.Pass)]  # a gradient would be missing
+    # With other numbers, since a cotangent of ones would make `dout * x` and `x` the same.
+    rng = np.random.default_rng(0)
+    drawn = {n: rng.normal(size=value.shape) if type(value) is np.ndarray and value.dtype.kind == "f" else value
+             for n, value in seen_names.items()}  # fmt: skip
     ran: list[tuple[float, Change]] = []
     seen = set()
     ticker = Ticker()
@@ -292,7 +313,7 @@ def _runnable_changes(line: _Line, budget: Budget) -> Iterator[tuple[float, Chan
         old = change.swap(change.new)
         try:
             ticker.start()
-            names = copy_names({n: seen_names[n] for n in names_in(change.statement) if n in seen_names})
+            names = copy_names({n: drawn[n] for n in names_in(change.statement) if n in drawn})
             names[TICK] = ticker
             exec(compile_statement(change.statement), names)
             bound = {n: names[n] for n in (*names_of(change.statement)[0], RETURNED) if n in names}

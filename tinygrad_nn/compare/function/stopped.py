@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...common.printable import printable
 from ...gradcheck.numerical import to_double
 from ..conventions.code import Code
 from ..conventions.recognize import recognize_code
 from ..edits.running import copy_value
 from ..edits.search import Edit
-from ..edits.stops import sentences_on
+from ..edits.stops import add_notes, mended
 from ..edits.trial import edited
 from ..experiment import nearby
 from .inputs_and_results import draw_cotangents
@@ -45,9 +44,7 @@ def add_stop_note(error: Exception, call_args: tuple[Any, Any, Any], compute_rig
             except Exception:  # an edited function may raise anything
                 return None
 
-    run = partial(_run, call_args)
-    for sentence in sentences_on(error, wrong_with, run, "is right")[1]:
-        error.add_note(printable(f"compare_gradients: {sentence}"))
+    add_notes(error, mended(error, wrong_with, partial(_run, call_args)), "compare_gradients", "is right")
 
 
 def _run(call_args: tuple[Any, Any, Any]) -> Any:

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...backward import ancestors, walk
-from ...common.printable import printable
 from ...nn.layer import Layer
 from ...solver import BackProp, Solver
 from ...solver.checks import check_inputs, check_manual_loss, check_model, check_targets
 from ...solver.tasks.layers import LayerLoss, objective
 from ..diagnosis import Diagnosis, Row
 from ..edits import Edit
-from ..edits.stops import sentences_on
+from ..edits.stops import add_notes, mended
 from ..edits.trial import edited
 from ..experiment import Experiment, Manual, own_generator, similar_experiments, user_experiment, varied_experiments
 from ..numerical.noise import SAFETY, Noise, bounds
@@ -245,8 +244,7 @@ def _add_stop_note(error: Exception, case: Experiment, manual: Manual) -> None:
                     wrong.add(f"layer {k + 1} {part[1:]}")
         return frozenset(wrong)
 
-    for sentence in sentences_on(error, wrong_with, lambda: case.run_user_backward(manual), "is right")[1]:
-        error.add_note(printable(f"{CALL}: {sentence}"))
+    add_notes(error, mended(error, wrong_with, lambda: case.run_user_backward(manual)), CALL, "is right")
 
 
 def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random.Generator) -> bool:

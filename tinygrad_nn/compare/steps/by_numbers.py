@@ -336,6 +336,16 @@ def judged_by_numbers(
     return steps, passes.passes, notes, method, [] if reasons or any(inputs.values()) else [*inputs]
 
 
+def wrong_steps_by_numbers(called: UserPasses, leaves: Sequence[Array]) -> frozenset[str] | None:
+    """Return the names of the gradients that are wrong by their own rules; None if the backward stops."""
+    passes = NumericalPasses(called, leaves)
+    if passes.passes.backward.stopped is not None or not passes.matches:
+        return None
+    eps = float(np.finfo(np.float32).eps) if passes.passes.has_float32 else EPS
+    both = zip(passes.matches, _judge_steps(passes, eps), strict=True)
+    return frozenset(m.gradient.name for m, step in both if not step.rule.ok)
+
+
 def _judge_steps(passes: NumericalPasses, eps: float) -> list[JudgedStep]:
     """Judge each gradient by its value and by its own rule."""
     judged: list[JudgedStep] = []

@@ -11,73 +11,71 @@ import numpy as np
 from ...common.printable import printable
 from ..diagnosis import Diagnosis
 from ..edits import Edit
-from ..edits.stops import sentences_on
+from ..edits.stops import Mended, add_notes, mended
 from ..edits.trial import edited
+from .by_numbers import ArrayRun, wrong_steps_by_numbers
 from .mending import kind_of
 from .probes import CLOSE, UserPasses, matched
-from .running import Passes, Stopped, arguments, run_forward
+from .running import NoGraphError, Stopped, arguments, run_forward
 from .step import Step
 from .walk import injected, wrong_steps
 
 Array = np.ndarray[Any, Any]
+RIGHT = "from there on follows its own rule"
 
 
 def stopped_diagnosis(stopped: Stopped, steps: Sequence[Step], called: UserPasses | None) -> Diagnosis:
     """Return the diagnosis of an error that a backward raised; `steps` has the gradients that it computed before."""
     error, statement = stopped
-    text = f"The backward stopped here with {type(error).__name__}: {str(error).strip()}."
-    one = len(steps) == 1
-    judged = (f"The {'one gradient' if one else f'{len(steps)} gradients'} that it had computed before "
-              f"{'was' if one else 'were'} judged.")  # fmt: skip
+    one, kind = len(steps) == 1, "unknown"
+    sentences = [f"The backward stopped here with {type(error).__name__}: {str(error).strip()}."]
+    found = None if called is None else _mended(error, called)
+    if found is not None:
+        is_here = found.stop.line == statement.line
+        there = [f"Here, {found.stop.values}."] if found.stop.values else []
+        sentences += there if is_here else [found.stop.sentence]
     if any(not step.rule_ok for step in steps):
-        kind, sentences = "unknown", ["A step before it is wrong, which may be the cause; mend that first."]
-    else:
-        kind, sentences = _explained(error, called)
-    return Diagnosis(kind, f"line {statement.line}: {statement.text}", printable(" ".join([text, *sentences, judged])))
+        sentences.append("A step before it is wrong, which may be the cause; mend that first.")
+    elif found is not None and found.edit is not None:
+        sentences += found.edit_sentences(RIGHT)
+        kind = kind_of(found.edit.before, found.edit.after, set(called.inputs.labels))  # type: ignore[union-attr]
+        kind = found.edit.kind if kind == "edit" else kind
+    sentences.append(f"The {'one gradient' if one else f'{len(steps)} gradients'} that it had computed before "
+                     f"{'was' if one else 'were'} judged.")  # fmt: skip
+    return Diagnosis(kind, f"line {statement.line}: {statement.text}", printable(" ".join(sentences)))
 
 
 def add_stop_note(error: Exception, called: UserPasses) -> None:
-    """Add to an error of user code, after which there is nothing to judge, what `stopped_diagnosis` says."""
-    for sentence in _explained(error, called)[1]:
-        error.add_note(printable(f"compare_steps: {sentence}"))
+    """Add notes to an error of user code after which there is nothing to judge."""
+    add_notes(error, _mended(error, called), "compare_steps", RIGHT)
 
 
-def _explained(error: Exception, called: UserPasses | None) -> tuple[str, list[str]]:
-    """Return the kind of mistake, and sentences with the values in the line and with the edit that mends it."""
-    if called is None:
-        return "unknown", []
-    right = "from there on follows its own rule"
-    edit, sentences = sentences_on(error, partial(_wrong_with, called), partial(_call_backward, called), right)
-    if edit is None:
-        return "unknown", sentences
-    kind = kind_of(edit.before, edit.after, set(called.inputs.labels))
-    return edit.kind if kind == "edit" else kind, sentences
+def _mended(error: Exception, called: UserPasses) -> Mended | None:
+    return mended(error, partial(_wrong_with, called), partial(_call_backward, called))
 
 
 def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
     """Return the names of the steps that are wrong with an edit; None if the backward stops again."""
+    passes = UserPasses(called.forward, called.backward, called.inputs, called.names, np.random.default_rng(0))
     with edited(edit, called.backward) as is_possible:
-        if not is_possible:
-            return None
         try:
-            run = _run(called)
+            run = passes.at(_leaves(called)) if is_possible else None
+        except NoGraphError:
+            return wrong_steps_by_numbers(passes, _leaves(called))
         except Exception:  # an edited function may raise anything
             return None
-    tape, _, matches, _ = matched(run)
-    if run.backward.stopped is not None or not matches:
+    if run is None or run.backward.stopped is not None or not run.backward.gradients:
         return None
+    tape, _, matches, _ = matched(run)
     return frozenset(matches[k].gradient.name for k in wrong_steps(injected(tape, matches), matches, CLOSE))
-
-
-def _run(called: UserPasses) -> Passes:
-    """Run both passes, without keeping the run."""
-    passes = UserPasses(called.forward, called.backward, called.inputs, called.names, np.random.default_rng(0))
-    return passes.at(_leaves(called))
 
 
 def _call_backward(called: UserPasses) -> Any:
     """Run both passes, the backward without recording what its names are bound to."""
-    forward = run_forward(called.forward, called.inputs, _leaves(called))
+    try:
+        forward = run_forward(called.forward, called.inputs, _leaves(called))
+    except NoGraphError:
+        forward = ArrayRun(called.forward, called.inputs, _leaves(called)).forward
     args, kwargs = arguments(called.backward, called.inputs, forward, called.draw_cotangents(forward)[1], {})
     return called.backward(*args, **kwargs)
 

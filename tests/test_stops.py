@@ -1,0 +1,422 @@
+"""An error that a hand-written backward raises: where it stopped, the shapes there, and the edit that makes it right."""
+
+from __future__ import annotations
+
+import itertools
+import linecache
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import Layer, Solver, compare_gradients, compare_steps
+from tinygrad_nn.compare.edits.stops import stop_of
+
+rng = np.random.default_rng(0)
+X, W1, B1 = rng.normal(size=(8, 4)), rng.normal(size=(4, 5)), rng.normal(size=5)
+W2, B2 = rng.normal(size=(5, 3)), rng.normal(size=3)
+LABELS = rng.integers(0, 3, 8)
+Y = np.eye(3)[LABELS]
+NETWORK = (W1, B1, W2, B2, X, Y)
+_numbers = itertools.count()
+
+SOURCE = """
+def backward(W1, b1, W2, b2, x, y):
+    z1 = x @ W1 + b1
+    a1 = np.tanh(z1)
+    z2 = a1 @ W2 + b2
+    e = np.exp(z2 - z2.max(axis=1, keepdims=True))
+    s = e.sum(axis=1, keepdims=True)
+    p = e / s
+    n = x.shape[0]
+    dz2 = (p - y) / n
+    dW2 = a1.T @ dz2
+    db2 = dz2.sum(axis=0)
+    da1 = dz2 @ W2.T
+    g1 = 1 - a1**2
+    dz1 = da1 * g1
+    dW1 = x.T @ dz1
+    db1 = dz1.sum(axis=0)
+    return dW1, db1, dW2, db2
+"""
+
+
+def forward(W1: Any, b1: Any, W2: Any, b2: Any, x: Any, y: Any) -> Any:
+    z1 = x @ W1 + b1
+    a1 = np.tanh(z1)
+    z2 = a1 @ W2 + b2
+    e = np.exp(z2 - z2.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    return -(y * np.log(p)).sum() / len(x)
+
+
+def made(source: str, old: str = "", new: str = "", name: str = "backward", **names: Any) -> Any:
+    """Return a function or class of a source with a change in it, which `linecache` shows as that of a file."""
+    changed = source.replace(old, new) if old else source
+    assert not old or source.count(old) == 1, old
+    file = f"<case {next(_numbers)}>"
+    linecache.cache[file] = len(changed), None, changed.splitlines(True), file
+    space = {"np": np, **names}
+    exec(compile(changed, file, "exec"), space)
+    return space[name]
+
+
+def line_with(source: str, text: str) -> str:
+    """Return the line of a source that has a text."""
+    return next(line.strip() for line in source.splitlines() if text in line)
+
+
+def told(call: Callable[[], Any]) -> list[str]:
+    """Return what is told of an error: the notes of the exception, or the last diagnosis of the report."""
+    try:
+        report = call()
+    except Exception as error:
+        return list(getattr(error, "__notes__", []))
+    return [report.diagnoses[-1].text]
+
+
+# (old, new, the edit if it is not the old line, part of what is said of the values)
+MISTAKES = [
+    ("a1.T @ dz2", "a1 @ dz2", "", "a1 is (8, 5) and dz2 is (8, 3); dW2 needs the shape of W2, (5, 3)"),
+    ("a1.T @ dz2", "np.dot(a1, dz2)", "dW2 = np.dot(a1.T, dz2)", "a1 is (8, 5) and dz2 is (8, 3)"),
+    ("a1.T @ dz2", "a2.T @ dz2", "", ""),
+    ("dz2 @ W2.T", "dz2 @ W2", "", "dz2 is (8, 3) and W2 is (5, 3); da1 needs the shape of a1, (8, 5)"),
+    ("dz2 @ W2.T", "dz2.T @ W2", "", "dz2.T is (3, 8) and W2 is (5, 3)"),
+    ("da1 * g1", "da1.T * g1", "", "da1.T is (5, 8) and g1 is (8, 5)"),
+    ("da1 * g1", "da1 @ g1", "", "da1 is (8, 5) and g1 is (8, 5)"),
+    ("da1 * g1", "da1 * g1(a1)", "", "a1 is (8, 5)"),
+    ("1 - a1**2", "1 - a1^2", "g1 = 1 - a1 ** 2", ""),
+    ("x.T @ dz1", "dz1 @ x.T", "", "dz1 is (8, 5) and x.T is (4, 8)"),
+    ("x.T @ dz1", "x.T.reshape(8, 5) @ dz1", "", "x.T is (4, 8)"),
+    ("dz1.sum(axis=0)", "dz1.sum(axis=2)", "", "dz1 is (8, 5)"),
+    ("e / s", "e / s.sum(axis=1)", "", "s.sum(axis=1) is (8,)"),
+    ("p - y", "p - Y", "", ""),
+    ("x.shape[0]", "x.shape[2]", "", "x.shape is a tuple of 2"),
+    ("db1, dW2", "db1, dw2", "", ""),
+    ("p - y", "p[range(8), y] - y", "", "p is (8, 3)"),
+    ("e.sum(axis=1, keepdims=True)\n    p", "e.sum(axis=1)\n    p", "p = e / s[:, None]", "e is (8, 3) and s is (8,)"),
+]
+
+
+@pytest.mark.parametrize("compare", [compare_gradients, compare_steps])
+@pytest.mark.parametrize(("old", "new", "edit", "values"), MISTAKES)
+def test_an_error_is_told_with_the_edit_that_makes_the_gradients_right(
+    compare: Any, old: str, new: str, edit: str, values: str
+) -> None:
+    backward = made(SOURCE, old, new)
+    if compare is compare_gradients:
+        sentences = told(lambda: compare(forward, NETWORK, manual=backward))
+    else:
+        sentences = told(lambda: compare(forward, backward, NETWORK))
+    whole = " ".join(sentences)
+    wanted = edit or line_with(SOURCE, old)
+    assert f": write {wanted} instead of {line_with(SOURCE.replace(old, new), new.split(chr(10))[0])}." in whole or (
+        edit.startswith("p =") and f": write {wanted} instead of p = e / s." in whole), whole  # fmt: skip
+    assert "runs to its end" in whole
+    assert values in whole, whole
+
+
+EARLIER = [  # mistakes in a line before the one that stops
+    ("(p - y) / n", "(p - y).T / n"),
+    ("(p - y) / n", "(p - y).sum(axis=0) / n"),
+    ("1 - a1**2", "1 - z2**2"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), EARLIER)
+def test_the_line_before_the_one_that_stops_is_mended(old: str, new: str) -> None:
+    backward = made(SOURCE, old, new)
+    whole = " ".join(told(lambda: compare_gradients(forward, NETWORK, manual=backward)))
+    assert f"write {line_with(SOURCE, old)} instead of {line_with(SOURCE.replace(old, new), new)}." in whole, whole
+
+
+def test_steps_that_were_wrong_before_are_named_first() -> None:
+    report = compare_steps(forward, made(SOURCE, "(p - y) / n", "(p - y).T / n"), NETWORK)
+    assert [d.kind for d in report.diagnoses] == ["transpose", "unknown"]
+    assert report.diagnoses[1].text.endswith(
+        "Here, a1.T is (5, 8) and dz2 is (3, 8); dW2 needs the shape of W2, (5, 3). A step before it is wrong, which "
+        "may be the cause; mend that first. The one gradient that it had computed before was judged."
+    )
+
+
+def test_the_report_says_that_the_backward_stops() -> None:
+    report = compare_steps(forward, made(SOURCE, "x.T @ dz1", "x @ dz1"), NETWORK)
+    assert report.verdict == (
+        "The gradient is WRONG since the backward stops before its end; look at line 16: dW1 = x @ dz1 first."
+    )
+    (found,) = report.diagnoses
+    assert (found.kind, found.where) == ("transpose", "line 16: dW1 = x @ dz1")
+    assert found.text.startswith("The backward stopped here with ValueError: matmul: ")
+    assert found.text.endswith(
+        "Here, x is (8, 4) and dz1 is (8, 5); dW1 needs the shape of W1, (4, 5). Line 16: write dW1 = x.T @ dz1 "
+        "instead of dW1 = x @ dz1. With this change it runs to its end, and each gradient from there on follows its "
+        "own rule. The 5 gradients that it had computed before were judged."
+    )
+
+
+def test_the_notes_of_an_error() -> None:
+    backward = made(SOURCE, "x.T @ dz1", "x @ dz1")
+    with pytest.raises(ValueError, match="matmul") as caught:
+        compare_gradients(forward, NETWORK, manual=backward)
+    assert caught.value.__notes__ == [
+        "compare_gradients: It stopped in line 16 of backward, at x @ dz1: x is (8, 4) and dz1 is (8, 5); dW1 needs "
+        "the shape of W1, (4, 5).",
+        "compare_gradients: Line 16: write dW1 = x.T @ dz1 instead of dW1 = x @ dz1. With this change it runs to its "
+        "end, and each gradient is right.",
+    ]
+
+
+def test_a_second_mistake_is_named_beside_the_edit() -> None:
+    backward = made(SOURCE.replace("(p - y) / n", "(p - y) / n * 1.0"), "x.T @ dz1", "x @ dz1")
+    assert "and each gradient is right." in told(lambda: compare_gradients(forward, NETWORK, manual=backward))[-1]
+    backward = made(SOURCE.replace("dz2.sum(axis=0)", "dz2.mean(axis=0)"), "x.T @ dz1", "x @ dz1")
+    assert told(lambda: compare_gradients(forward, NETWORK, manual=backward))[-1].endswith(
+        "write dW1 = x.T @ dz1 instead of dW1 = x @ dz1. With this change it runs to its end, and each gradient is "
+        "right, but for b2."
+    )
+
+
+def test_without_an_edit_only_the_shapes_are_told() -> None:
+    backward = made(SOURCE, "dz1 = da1 * g1", "dz1 = np.kron(da1, g1) @ np.ones((3, 3)) @ da1")
+    sentences = told(lambda: compare_gradients(forward, NETWORK, manual=backward))
+    assert len(sentences) == 1
+    assert "np.ones((3, 3)) is (3, 3); dz1 needs the shape of z1, (8, 5)." in sentences[0]
+
+
+# ---- Conventions
+
+CACHED = '''
+def forward(x, W1, W2):
+    h = np.tanh(x @ W1)
+    return h @ W2, {"x": x, "h": h, "W1": W1, "W2": W2}
+
+def backward(dout, cache):
+    x, h, W1, W2 = cache["x"], cache["h"], cache["W1"], cache["W2"]
+    dW2 = h.T @ dout
+    dz = dout @ W2.T * (1 - h**2)
+    dW1 = x.T @ dz
+    return dz @ W1.T, dW1, dW2
+'''
+WITH_LOSS = '''
+def backward(W1, b1, W2, b2, X=X, y=LABELS):
+    N = X.shape[0]
+    h = np.maximum(0, X.dot(W1) + b1)
+    scores = h.dot(W2) + b2
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    loss = -np.log(p[np.arange(N), y]).mean()
+    ds = p.copy()
+    ds[np.arange(N), y] -= 1
+    ds /= N
+    grads = {}
+    grads["W2"] = h.T.dot(ds)
+    grads["b2"] = ds.sum(axis=0)
+    dh = ds.dot(W2.T)
+    dh[h <= 0] = 0
+    grads["W1"] = X.T.dot(dh)
+    grads["b1"] = dh.sum(axis=0)
+    return loss, grads
+'''
+NET = '''
+class Net:
+    def __init__(self):
+        self.W, self.b = W1.copy(), B1.copy()
+
+    def forward(self, x):
+        self.x = x
+        self.a = np.tanh(x @ self.W + self.b)
+        return self.a
+
+    def slope(self, dout):
+        return dout * (1 - self.a**2)
+
+    def backward(self, dout):
+        dz = self.slope(dout)
+        self.dW = self.x.T @ dz
+        self.db = dz.sum(axis=0)
+        return dz @ self.W.T
+'''
+HELPERS = '''
+def forward(x, W):
+    return x @ W
+
+def through(dout, W):
+    return dout @ W.T
+
+def backward(x, W, dout):
+    dx = through(dout, W)
+    dW = x.T @ dout
+    return dx, dW
+'''
+TIMES = '''
+def forward(xs, Wx, Wh):
+    h = np.zeros((8, 5))
+    for t in range(3):
+        h = np.tanh(xs[t] @ Wx + h @ Wh)
+    return h
+
+def backward(xs, Wx, Wh, dout):
+    hs = [np.zeros((8, 5))]
+    for t in range(3):
+        hs.append(np.tanh(xs[t] @ Wx + hs[t] @ Wh))
+    dh, dxs, dWx, dWh = dout, np.zeros_like(xs), np.zeros_like(Wx), np.zeros_like(Wh)
+    for t in reversed(range(3)):
+        dz = dh * (1 - hs[t + 1]**2)
+        dWx += xs[t].T @ dz
+        dWh += hs[t].T @ dz
+        dxs[t] = dz @ Wx.T
+        dh = dz @ Wh.T
+    return dxs, dWx, dWh
+'''
+BIAS = '''
+def forward(x, W, b):
+    return x @ W + b
+
+def backward(x, W, b, dout):
+    db = np.zeros_like(b)
+    db += dout.sum(axis=0)
+    return dout @ W.T, x.T @ dout, db
+'''
+SEQUENCE, SQUARE = rng.normal(size=(3, 8, 4)), rng.normal(size=(5, 5))
+CONVENTIONS = {
+    "cache": (CACHED, "h.T @ dout", "h @ dout", (X, W1, W2)),
+    "key": (CACHED, 'cache["h"],', 'cache["H"],', (X, W1, W2)),
+    "loss and gradients": (WITH_LOSS, "h.T.dot(ds)", "h.dot(ds)", (W1, B1, W2, B2)),
+    "object": (NET, "self.x.T @ dz", "self.x @ dz", X),
+    "method": (NET, "dout * (1 - self.a**2)", "dout.T * (1 - self.a**2)", X),
+    "helper": (HELPERS, "dout @ W.T", "dout @ W", (X, W1)),
+    "loop": (TIMES, "hs[t].T @ dz", "hs[t] @ dz", (SEQUENCE, W1, SQUARE)),
+    "in place": (BIAS, "db += dout.sum(axis=0)", "db += dout", (X, W1, B1)),
+}
+
+
+@pytest.mark.parametrize("case", CONVENTIONS)
+def test_every_convention_has_the_edit(case: str) -> None:
+    source, old, new, inputs = CONVENTIONS[case]
+    names = {"X": X, "W1": W1, "B1": B1, "LABELS": LABELS}
+    if source is NET:
+        net = made(source, old, new, "Net", **names)
+        calls = [lambda: compare_gradients(net, X), lambda: compare_gradients(net(), X)]
+    elif source is WITH_LOSS:
+        calls = [lambda: compare_gradients(made(source, old, new, **names), inputs)]
+    else:
+        backward = made(source, old, new)
+        f = backward.__globals__["forward"]
+        calls = [lambda: compare_gradients(f, inputs, manual=backward), lambda: compare_steps(f, backward, inputs)]
+    line = line_with(source, old).replace('cache["h"],', "cache['h'],")
+    for call in calls:
+        whole = " ".join(told(call))
+        assert f": write {line} instead of {line_with(source.replace(old, new), new)}." in whole, whole
+
+
+def test_a_function_with_its_loss_and_arrays_as_defaults_has_a_graph() -> None:
+    f = made(WITH_LOSS, X=X, LABELS=LABELS)
+    report = compare_gradients(f, (W1, B1, W2, B2))
+    assert report.ok
+    assert "Numerical only" not in report.method
+    assert f.__defaults__[0] is X
+
+
+def test_a_list_of_layers() -> None:
+    source = """
+def backward(model, cache, out, solver=None):
+    n, a0, a1, a2 = len(out), cache.x, cache.a[0], cache.a[1]
+    d2 = (a2 - out) / n
+    dW2 = d2.T @ a1
+    d1 = d2 @ model[1].W.data * (1 - a1**2)
+    loss = -(out * np.log(a2)).sum() / n
+    return loss, [d1.T @ a0, dW2], [d1.sum(axis=0), d2.sum(axis=0)]
+"""
+    model, solver = [Layer(4, 5, "tanh", rng=0), Layer(5, 3, "softmax", rng=1)], Solver("crossentropy")
+    assert compare_gradients(model, X, Y, solver=solver, manual=made(source)).ok
+    manual = made(source, "d2.T @ a1", "d2 @ a1")
+    assert told(lambda: compare_gradients(model, X, Y, solver=solver, manual=manual)) == [
+        "compare_gradients: It stopped in line 5 of backward, at d2 @ a1: d2 is (8, 3) and a1 is (8, 5).",
+        "compare_gradients: Line 5: write dW2 = d2.T @ a1 instead of dW2 = d2 @ a1. With this change it runs to its "
+        "end, and each gradient is right.",
+    ]
+    manual = made(source.replace("d2.sum(axis=0)", "d2.mean(axis=0)"), "d2.T @ a1", "d2 @ a1")
+    assert told(lambda: compare_gradients(model, X, Y, solver=solver, manual=manual))[-1].endswith(", but for layer 2 b.")
+
+
+def test_a_forward_without_a_graph() -> None:
+    source = """
+def forward(x, w):
+    z = np.zeros((len(x), w.shape[1]))
+    for i in range(len(x)):
+        z[i] = x[i] @ w
+    return (z**2).sum()
+
+def backward(x, w, z):
+    dz = 2 * z
+    dw = x.T @ dz
+    dx = dz @ w.T
+    return dx, dw
+"""
+    backward = made(source, "x.T @ dz", "x @ dz")
+    report = compare_steps(backward.__globals__["forward"], backward, (X, W1))
+    assert report.diagnoses[-1].kind == "transpose"
+    assert "write dw = x.T @ dz instead of dw = x @ dz." in report.diagnoses[-1].text
+
+
+# ---- What must not happen
+
+
+@pytest.mark.parametrize("compare", [compare_gradients, compare_steps])
+def test_the_users_code_and_arrays_stay_what_they_were(compare: Any) -> None:
+    backward, inputs = made(SOURCE, "x.T @ dz1", "x @ dz1"), [x.copy() for x in NETWORK]
+    code = backward.__code__
+    told(lambda: compare(forward, tuple(inputs), manual=backward) if compare is compare_gradients
+         else compare(forward, backward, tuple(inputs)))  # fmt: skip
+    assert backward.__code__ is code
+    assert all(np.array_equal(a, b) for a, b in zip(inputs, NETWORK, strict=True))
+
+
+@pytest.mark.parametrize("statement", ["raise ValueError('on purpose')", "assert n == 7, 'on purpose'"])
+def test_an_error_that_the_code_raises_on_purpose_has_no_notes(statement: str) -> None:
+    backward = made(SOURCE, "g1 = ", f"{statement}\n    g1 = ")
+    with pytest.raises((ValueError, AssertionError), match="on purpose") as caught:
+        compare_gradients(forward, NETWORK, manual=backward)
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_code_that_writes_files_does_not_run_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("")
+    backward = made(SOURCE, "x.T @ dz1", "x @ dz1 if log.write_text(log.read_text() + 'x') else 0", log=log)
+    assert not told(lambda: compare_gradients(forward, NETWORK, manual=backward))
+    assert log.read_text() == "x"
+
+
+def test_code_without_a_source_has_no_notes() -> None:
+    space = {"np": np}
+    exec(SOURCE.replace("x.T @ dz1", "x @ dz1"), space)
+    assert not told(lambda: compare_gradients(forward, NETWORK, manual=space["backward"]))
+
+
+def test_an_edit_leaves_no_gradient_out() -> None:
+    source = """
+def backward(x, W, dout):
+    grads = {"x": dout @ W.T}
+    grads["W"] = x.T @ dout @ np.ones(1)
+    return grads
+"""
+    sentences = told(lambda: compare_gradients(lambda x, W: x @ W, (X, W1), manual=made(source)))
+    assert "write grads['W'] = x.T @ dout instead of" in sentences[-1].replace('"', "'")
+
+
+def test_an_error_in_the_forward_is_told_with_its_shapes() -> None:
+    source = SOURCE.replace("def backward", "def forward")
+    f = made(source, "dz2 @ W2.T", "dz2 @ W2", "forward")
+    sentences = told(lambda: compare_gradients(f, NETWORK, manual=lambda *xs: xs[:4]))
+    assert "line 13 of forward, at dz2 @ W2: dz2 is (8, 3) and W2 is (5, 3)" in sentences[0]
+
+
+def test_an_error_of_a_library_alone_is_no_stop() -> None:
+    try:
+        np.dot(1, 2, 3, 4)  # type: ignore[call-overload]
+    except TypeError as error:
+        assert stop_of(error) is not None  # this test is user code
+    assert stop_of(ValueError("never raised")) is None
