@@ -162,7 +162,7 @@ def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef
     """
     functions = _functions(lines) if lines else None
     if lines and functions is None:  # a text page with code in it, or a cell with a notebook command
-        lines = _block(lines, code.co_firstlineno)
+        lines = block_at(lines, code.co_firstlineno)
         functions = _functions(lines)
     if functions is None:
         return None
@@ -186,7 +186,7 @@ def _find(code: types.CodeType, lines: tuple[str, ...]) -> tuple[ast.FunctionDef
     return (lambdas[0], lines) if len(lambdas) == 1 else None
 
 
-def _block(lines: tuple[str, ...], first: int) -> tuple[str, ...]:
+def block_at(lines: tuple[str, ...], first: int) -> tuple[str, ...]:
     """Return the lines of the function that begins at line `first`, after blank lines that keep its line numbers."""
     try:
         block = "".join(inspect.getblock(list(lines[first - 1 :])))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import CodeType, FunctionType
 from typing import Any
 
 from ..user_function import module_names, unwrapped
+from .reading import block_at
 from .search import Edit
 
 
@@ -56,11 +57,9 @@ def _function_of(owner: Any, edit: Edit) -> FunctionType | None:
 def _edited_lines(function: FunctionType, edit: Edit) -> list[str]:
     """Return the lines of the file of a function with an edit in them; [] if its statement is not found."""
     lines = [*linecache.getlines(edit.file, function.__globals__)]
-    try:
-        tree = ast.parse("".join(lines))
-    except SyntaxError:
-        return []
-    statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and node.lineno == edit.lineno]
+    tree = _first_parsed(lines, function, ast.parse)
+    nodes = [] if tree is None else ast.walk(tree)
+    statements = [node for node in nodes if isinstance(node, ast.stmt) and node.lineno == edit.lineno]
     if len(statements) != 1:
         return []
     body = getattr(statements[0], "body", None)
@@ -74,13 +73,19 @@ def _edited_lines(function: FunctionType, edit: Edit) -> list[str]:
 def _code_in(lines: Sequence[str], function: FunctionType) -> CodeType | None:
     """Return the code that a function has in an edited source; None if it is not there."""
     code = function.__code__
-    try:
-        waiting = [compile("".join(lines), code.co_filename, "exec")]
-    except SyntaxError:
-        return None
+    whole = _first_parsed(lines, function, lambda text: compile(text, code.co_filename, "exec"))
+    waiting: list[CodeType] = [] if whole is None else [whole]
     for inner in waiting:
         if (inner.co_name, inner.co_firstlineno, inner.co_freevars) == (
                 code.co_name, code.co_firstlineno, code.co_freevars):  # fmt: skip
             return inner
         waiting += [part for part in inner.co_consts if isinstance(part, CodeType)]
+    return None
+
+
+def _first_parsed(lines: Sequence[str], function: FunctionType, parse: Callable[[str], Any]) -> Any:
+    """Return what `parse` makes of a file, or of the lines of a function alone if the rest is no code; else None."""
+    for text in ("".join(lines), "".join(block_at(tuple(lines), function.__code__.co_firstlineno))):
+        with suppress(SyntaxError):
+            return parse(text)
     return None
