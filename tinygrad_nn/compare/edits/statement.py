@@ -11,7 +11,7 @@ import numpy as np
 
 from .candidates import CandidateWriter
 from .scope import MISSING, can_broadcast, is_array
-from .trees import Change, FollowedBy, as_read, attribute, call, name, plus, times
+from .trees import Change, FollowedBy, as_read, attribute, call, name, plus, power, times
 
 
 def statement_changes(writer: CandidateWriter, parent: Any, field: str, index: int) -> Iterator[Change]:
@@ -44,6 +44,10 @@ def statement_changes(writer: CandidateWriter, parent: Any, field: str, index: i
         for op in others.get(type(node.op), ()):
             sign = {type(node.op), op} == {ast.Add, ast.Sub}  # as short as a minus in the value, and easier to read
             yield change(1.0 if sign else 1.05, ast.AugAssign(node.target, op(), node.value))
+        root = writer.np("sqrt", node.value)
+        if isinstance(node.op, ast.Div) and root is not None:  # as `CandidateWriter` does with x / d
+            yield change(1.2, ast.AugAssign(node.target, node.op, root))
+            yield change(1.2, ast.AugAssign(node.target, node.op, power(node.value, 2)))
     if isinstance(node, (ast.AugAssign, ast.Expr)):
         yield change(1.2 if isinstance(node, ast.AugAssign) else 1.0, ast.Pass())
     yield from _renamed_everywhere(writer, change)

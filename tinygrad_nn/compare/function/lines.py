@@ -19,7 +19,8 @@ from .possible_backwards import Batch, PossibleBackward, possible_backwards
 
 Array = np.ndarray[Any, Any]
 
-SECONDS, LESS = 1.5, 0.6  # processor time of the search: if nothing else explains the gradient, and if something does
+# processor time of the search: if nothing explains any gradient, if something is not explained, and if all is
+PATIENT, SECONDS, LESS = 5.0, 1.5, 0.6
 CLOSE = 1e-8  # of the largest entry: in float64, another order of summation changes a gradient by less
 # kinds that do not tell which part of the code is wrong
 OPEN = ("unknown", "scale", "sign", "detached", "not_carried_back")
@@ -60,11 +61,8 @@ def with_source_lines(
     resized_probes = [k for k, b in enumerate(batches) if b.code is not comparison.code]
     labels = comparison.labels
     backwards = list(possible_backwards(comparison.code, *call_args, batches[0]))
-    budget = Budget(
-        SECONDS
-        if any(d.kind in OPEN for d in bad) or any(backward.stores_gradients for backward in backwards)
-        else LESS
-    )
+    is_open = any(d.kind in OPEN for d in bad) or any(backward.stores_gradients for backward in backwards)
+    budget = Budget(PATIENT if all(d.kind == "unknown" for d in bad) else SECONDS if is_open else LESS)
     edits: list[Edit] = []
     pairing = comparison.code.pairing
     kept = set() if pairing is None else {*pairing.kept_shapes}
