@@ -35,7 +35,7 @@ from tinygrad_nn.compare.function.error_origin import ErrorOrigin
 from tinygrad_nn.compare.function.graph_gradients import graph_gradients, run_graph
 from tinygrad_nn.compare.function.inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents
 from tinygrad_nn.compare.function.lines import _add_edit as _told_edit
-from tinygrad_nn.compare.function.lines import _agree, _draw_batches, _limit, _with_fewer_rows
+from tinygrad_nn.compare.function.lines import _draw_batches, _with_fewer_rows, agree, limit_around
 from tinygrad_nn.compare.function.locations import _run_text
 from tinygrad_nn.compare.function.mutants import Mutant
 from tinygrad_nn.compare.function.operations import _find_joint_diagnosis, explain_graph
@@ -239,20 +239,20 @@ def test_an_edit_is_named_in_the_diagnoses_of_the_gradients_that_it_corrects() -
 def test_gradients_that_agree_to_rounding() -> None:
     right, nan = np.array([1.0, 100.0, np.nan]), np.array([False, False, True])
 
-    def agree(apart: list[float], error: float = 0.0, ignored: Any = nan) -> bool:
-        return _agree(right + np.array(apart), right, _limit(right, error, ignored), ignored)
+    def is_right(apart: list[float], error: float = 0.0, ignored: Any = nan) -> bool:
+        return agree(right + np.array(apart), right, limit_around(right, error, ignored), ignored)
 
-    assert agree([9e-7, -9e-7, 0])
-    assert not agree([0, 1.1e-6, 0])
-    assert not agree([-1.1e-6, 0, 0])
-    assert agree([1.1e-6, 0, 0], 2e-7)
-    assert not agree([1.3e-6, 0, 0], 2e-7)
-    assert not agree([0, 0, 0], ignored=False)
-    assert not _agree(right[:1], right, 0.0, nan)
+    assert is_right([9e-7, -9e-7, 0])
+    assert not is_right([0, 1.1e-6, 0])
+    assert not is_right([-1.1e-6, 0, 0])
+    assert is_right([1.1e-6, 0, 0], 2e-7)
+    assert not is_right([1.3e-6, 0, 0], 2e-7)
+    assert not is_right([0, 0, 0], ignored=False)
+    assert not agree(right[:1], right, 0.0, nan)
     two = np.array([False, True, True])
-    assert agree([0, 50, 0], ignored=two)
-    assert not agree([2e-8, 50, 0], ignored=two)  # the largest of those that count
-    assert _agree(np.zeros(0), np.zeros(0), 0.0, False)
+    assert is_right([0, 50, 0], ignored=two)
+    assert not is_right([2e-8, 50, 0], ignored=two)  # the largest of those that count
+    assert agree(np.zeros(0), np.zeros(0), 0.0, False)
 
 
 def test_inputs_with_one_row_less() -> None:

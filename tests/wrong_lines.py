@@ -238,6 +238,20 @@ RIGHT = {
         """,
         lambda r, n: (r.normal(size=(n, 2)), r.normal(size=(n, 3)), r.normal(size=(5, 3)), r.normal(size=(5, 2))),
     ),
+    "projections": Right(
+        """
+        def backward(dq, dk, dv, x, Wq, Wk, Wv):
+            d = Wq.shape[1]
+            dq = dq.copy()
+            dq /= np.sqrt(d)
+            dWq = x.T @ dq
+            dWk = x.T @ dk
+            dx = dq @ Wq.T + dk @ Wk.T + dv @ Wv.T
+            return dx, dWq, dWk
+        """,
+        lambda r, n: (*(r.normal(size=(n, 3)) for _ in "qkv"), r.normal(size=(n, 4)),
+                      *(r.normal(size=(4, 3)) for _ in "qkv")),
+    ),
     "norm": Right(
         """
         def backward(g, x):
@@ -382,6 +396,9 @@ WRONG: list[tuple[str, str, str]] = [
     ("attention", "ds = a * (da - (da * a).sum(axis=-1, keepdims=True))", "ds = a * da"),
     ("attention", "dk = ds.T @ q / np.sqrt(d)", "dk = ds.T @ q"),
     ("attention", "dv = a.T @ g", "dv = s.T @ g"),
+    ("projections", "dx = dq @ Wq.T + dk @ Wk.T + dv @ Wv.T", "dx = dq @ Wq.T + dk @ Wk.T"),
+    ("projections", "dx = dq @ Wq.T + dk @ Wk.T + dv @ Wv.T", "dx = dq @ Wq.T + dk @ Wk.T + dk @ Wk.T"),
+    ("projections", "dq /= np.sqrt(d)", "dq /= d"),
     ("norm", "norm = np.sqrt((x**2).sum(axis=1, keepdims=True))", "norm = (x**2).sum(axis=1, keepdims=True)"),
     ("norm", "return (g - u * (g * u).sum(axis=1, keepdims=True)) / norm",
      "return (g - u * (g * u).sum(axis=1, keepdims=True))"),

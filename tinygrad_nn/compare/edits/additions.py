@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
+from itertools import product, takewhile
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,8 @@ class Additions:
             yield from self._with_factor(node, value.shape, spot)
         if inside not in (ast.Add, ast.Sub):
             yield from self._with_term(node, value.shape)
+        if isinstance(node, ast.BinOp) and ndim:
+            yield from self._with_like_term(node, inside)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and ndim:
             for p, g in ((node.left, node.right), (node.right, node.left)):
                 yield 1.7, times(p, minus(g, self.sum(node, axis=-1, keepdims=True)))
@@ -115,6 +119,30 @@ class Additions:
             mean = call(attribute(node, "mean"), axis=axis)
             mean.keywords.append(ast.keyword("keepdims", ast.Constant(True)))
             yield 1.5, minus(node, mean)
+
+    def _with_like_term(self, node: ast.BinOp, inside: Any) -> Iterator[tuple[float, ast.AST]]:
+        """Yield a sum with one more term, and a product, with other names alike: ``dv @ Wv.T`` for ``dk @ Wk.T``."""
+        terms = _terms(node)
+        if inside is not ast.Add:
+            known = {ast.unparse(term) for term in terms}
+            yield from ((1.3, plus(node, new)) for term in terms for new in self._renamed(term)
+                        if ast.unparse(new) not in known)  # fmt: skip
+        if len(terms) == 1:
+            yield from ((1.25, new) for new in self._renamed(node))
+
+    def _renamed(self, node: ast.expr) -> list[ast.expr]:
+        """Return an expression with several of its names changed in the same way, as k to v in dk and Wk."""
+        arrays = {atom.node.id for atom in self.scope.atoms if isinstance(atom.node, ast.Name) and is_array(atom.value)}
+        read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} & arrays
+        mappings = set()
+        for a, b in product(sorted(read), sorted(arrays - read)) if len(read) > 1 else ():
+            start = _same_letters(a, b)
+            end = _same_letters(a[start:][::-1], b[start:][::-1])
+            old, new = a[start : len(a) - end], b[start : len(b) - end]
+            changed = tuple((n, n.replace(old, new)) for n in sorted(read) if old and new and n.replace(old, new) != n)
+            if len(changed) > 1 and all(other in arrays for _, other in changed):
+                mappings.add(changed)
+        return [_with_names(node, dict(changed)) for changed in sorted(mappings)]
 
     def _transposed(self, node: ast.expr, ndim: int) -> Iterator[tuple[float, ast.AST]]:
         if ndim == 2:
@@ -182,6 +210,27 @@ class Additions:
         tanh = self.np("tanh", other)
         if tanh is not None:
             yield 1.4, times(node, minus(number(1), power(tanh, 2)))
+
+
+def _terms(node: ast.expr) -> list[ast.expr]:
+    """Return the terms of a sum; a list with the expression itself if it is none."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [*_terms(node.left), *_terms(node.right)]
+    return [node]
+
+
+def _same_letters(a: str, b: str) -> int:
+    """Return the number of letters with which both texts begin."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+
+
+def _with_names(node: ast.expr, names: Mapping[str, str]) -> ast.expr:
+    """Return an expression with other names."""
+    new = copy.deepcopy(node)
+    for part in ast.walk(new):
+        if isinstance(part, ast.Name):
+            part.id = names.get(part.id, part.id)
+    return new
 
 
 def _is_slope(node: ast.AST) -> bool:
