@@ -112,6 +112,12 @@ class Mended(NamedTuple):
     edit: Edit | None
     wrong: frozenset[str]
 
+    @property
+    def is_all(self) -> bool:
+        """Whether the edit is of the line that stopped, and makes all gradients right."""
+        at = None if self.stop.statement is None else self.stop.statement.lineno
+        return self.edit is not None and not self.wrong and self.edit.lineno == at
+
     def edit_sentences(self, right: str) -> list[str]:
         """Return a sentence on the edit; `right` is what it makes each gradient, such as "is right". [] without it."""
         if self.edit is None:

@@ -17,6 +17,7 @@ from ...gradcheck.numerical import to_double
 from ..behaviour import blind_diagnosis, no_value_diagnosis
 from ..conventions.returned import DATA
 from ..diagnosis import Diagnosis
+from ..edits.stops import Mended
 from ..experiment import own_generator
 from ..function.calling import arrange
 from ..guards import excused_by_guards
@@ -29,7 +30,7 @@ from .namespace import Namespace, read_namespace
 from .probes import UserPasses, has_finite_gradients, has_single
 from .running import Forward, NoGraphError, Passes
 from .step import Step
-from .stopped import add_stop_note, stopped_diagnosis
+from .stopped import add_stop_note, mended_stop, stopped_diagnosis
 
 Array = np.ndarray[Any, Any]
 
@@ -116,7 +117,7 @@ def _judge_functions(called: UserPasses, leaves: Sequence[Array]) -> ComparisonR
         except NotFiniteError as no_loss:
             return _no_loss(title, no_loss.forward)
         steps = require_gradients(steps, run, called.backward)
-        return _report(title, run, steps, notes, method, called, blind)
+        return _report(title, run, steps, notes, method, called, blind, mended_stop(run.backward.stopped, called))
 
 
 def judge_run(
@@ -140,7 +141,10 @@ def judge_run(
         reasons = matching.effects_of_guards(judged, suspects, excused)
         wrong = still_wrong(wrong, suspects, excused.factors)
         plain = {k: trial.of for k, trial in excused.wrong_in.items()}
-    if run.backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
+    found = mended_stop(run.backward.stopped, called)
+    if found is not None and found.is_all and all(matching.has_right_shape(k) for k in wrong):
+        wrong, reasons, has_other_meaning = [], {}, bool(wrong)
+    elif run.backward.stopped is not None:  # what follows from the first wrong step cannot be told from other mistakes
         wrong = wrong[:1]
     if has_other_meaning and not reasons:
         reasons = {k: matching.other_meaning(k) for k, step in enumerate(judged) if not step.row.ok}
@@ -150,7 +154,7 @@ def judge_run(
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
               f"{checked:,} entries and along a random direction of each value.")  # fmt: skip
     blind = [] if reasons else matching.inputs_without_effect()
-    return _report(title, run, steps, matching.notes, method, called, blind)
+    return _report(title, run, steps, matching.notes, method, called, blind, found)
 
 
 def _no_loss(title: str, graph: Forward) -> ComparisonReport:
@@ -166,9 +170,9 @@ def _no_loss(title: str, graph: Forward) -> ComparisonReport:
 
 def _report(
     title: str, run: Passes, steps: list[Step], notes: list[str], method: str, called: UserPasses | None = None,
-    blind: Sequence[str] = (),
+    blind: Sequence[str] = (), found: Mended | None = None,
 ) -> ComparisonReport:  # fmt: skip
-    """Return the report; `blind` has the names of the inputs if all their right gradients are 0."""
+    """Return the report; `blind` has the names of the inputs if all their right gradients are 0, `found` an error."""
     graph, backward = run.graph, run.backward
     wrong: dict[Any, list[Step]] = {}
     for step in steps:
@@ -190,7 +194,7 @@ def _report(
         notes.append(f"Not judged, since no value of the forward has such a name: {', '.join(backward.helpers)}.")
         notes += kept_outside(run, called and called.backward)
     if backward.stopped is not None:
-        diagnoses.append(stopped_diagnosis(backward.stopped, steps, called))
+        diagnoses.append(stopped_diagnosis(backward.stopped, steps, found))
         first_wrong = first_wrong or diagnoses[-1].where
     diagnoses += [blind_diagnosis(blind, 0.0)] if blind else []
     losses = {"forward": float(graph.outs[0].data.item())} if graph.outs[0].size == 1 else {}

@@ -175,6 +175,10 @@ class Judgement:
         by_rule = self.walked.rule_gradients[self.matches[k].version.node]
         return is_within_bound(self.walked.states[k].array, by_rule, self.bounds[1][k])
 
+    def has_right_shape(self, k: int) -> bool:
+        """Tell whether the gradient of step `k` has the shape of its value."""
+        return self.walked.states[k].array.shape == self.matches[k].version.value.shape
+
     def wrong_by_rule(self, judged: Sequence[_Judged]) -> list[int]:
         """Return the steps that are wrong by their own rule, and do not repeat an earlier one."""
         states = self.walked.states
@@ -275,8 +279,9 @@ class Judgement:
     def other_meaning(self, k: int) -> Explained:
         """Return the explanation of a name that holds something else than the gradient of its value."""
         gradient = self.matches[k].gradient
+        once = "" if self.run.backward.stopped is None else " once the line that stops is mended"
         text = (f"{gradient.name} is not the gradient of {gradient.belongs_to}, and a later line makes up for it. The "
-                "gradients of all inputs are right, so the name has another meaning here.")  # fmt: skip
+                f"gradients of all inputs are right{once}, so the name has another meaning here.")  # fmt: skip
         return Explained(Diagnosis("convention", gradient.name, text), self.walked.states[k])
 
     def explained(

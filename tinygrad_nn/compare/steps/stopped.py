@@ -15,8 +15,9 @@ from ..edits.stops import Mended, add_notes, mended
 from ..edits.trial import edited
 from .by_numbers import ArrayRun, wrong_steps_by_numbers
 from .mending import kind_of
-from .probes import CLOSE, UserPasses, matched
+from .probes import CLOSE, UserPasses, is_close, matched
 from .running import NoGraphError, Stopped, arguments, run_forward
+from .statements import NOTHING
 from .step import Step
 from .walk import injected, wrong_steps
 
@@ -24,12 +25,21 @@ Array = np.ndarray[Any, Any]
 RIGHT = "from there on follows its own rule"
 
 
-def stopped_diagnosis(stopped: Stopped, steps: Sequence[Step], called: UserPasses | None) -> Diagnosis:
-    """Return the diagnosis of an error that a backward raised; `steps` has the gradients that it computed before."""
+def mended_stop(stopped: Stopped | None, called: UserPasses | None) -> Mended | None:
+    """Return what mends the error that a backward raised; None if it raised none, or if it cannot run again."""
+    if stopped is None or called is None:
+        return None
+    return mended(stopped.error, partial(_wrong_with, called), partial(_call_backward, called))
+
+
+def stopped_diagnosis(stopped: Stopped, steps: Sequence[Step], found: Mended | None) -> Diagnosis:
+    """Return the diagnosis of an error that a backward raised.
+
+    `steps` has the gradients that it computed before, `found` is the result of `mended_stop`.
+    """
     error, statement = stopped
     one, kind = len(steps) == 1, "unknown"
     sentences = [f"The backward stopped here with {type(error).__name__}: {str(error).strip()}."]
-    found = None if called is None else _mended(error, called)
     if found is not None:
         is_here = found.stop.line == statement.line
         there = [f"Here, {found.stop.values}."] if found.stop.values else []
@@ -38,7 +48,7 @@ def stopped_diagnosis(stopped: Stopped, steps: Sequence[Step], called: UserPasse
         sentences.append("A step before it is wrong, which may be the cause; mend that first.")
     elif found is not None and found.edit is not None:
         sentences += found.edit_sentences(RIGHT)
-        kind = kind_of(found.edit.before, found.edit.after, set(called.inputs.labels))  # type: ignore[union-attr]
+        kind = kind_of(found.edit.before, found.edit.after, set())
         kind = found.edit.kind if kind == "edit" else kind
     sentences.append(f"The {'one gradient' if one else f'{len(steps)} gradients'} that it had computed before "
                      f"{'was' if one else 'were'} judged.")  # fmt: skip
@@ -47,15 +57,11 @@ def stopped_diagnosis(stopped: Stopped, steps: Sequence[Step], called: UserPasse
 
 def add_stop_note(error: Exception, called: UserPasses) -> None:
     """Add notes to an error of user code after which there is nothing to judge."""
-    add_notes(error, _mended(error, called), "compare_steps", RIGHT)
-
-
-def _mended(error: Exception, called: UserPasses) -> Mended | None:
-    return mended(error, partial(_wrong_with, called), partial(_call_backward, called))
+    add_notes(error, mended_stop(Stopped(error, NOTHING), called), "compare_steps", RIGHT)
 
 
 def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
-    """Return the names of the steps that are wrong with an edit; None if the backward stops again."""
+    """Return the names of the steps that are wrong with an edit, () if all inputs are right; None if it stops again."""
     passes = UserPasses(called.forward, called.backward, called.inputs, called.names, np.random.default_rng(0))
     with edited(edit, called.backward) as is_possible:
         try:
@@ -66,8 +72,12 @@ def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
             return None
     if run is None or run.backward.stopped is not None or not run.backward.gradients:
         return None
-    tape, _, matches, _ = matched(run)
-    return frozenset(matches[k].gradient.name for k in wrong_steps(injected(tape, matches), matches, CLOSE))
+    tape, right_gradients, matches, _ = matched(run)
+    walked = injected(tape, matches)
+    leaves = [k for k, m in enumerate(matches) if m.version.node.primitive is None]
+    if leaves and all(is_close(walked.states[k].array, right_gradients[matches[k].version.node]) for k in leaves):
+        return frozenset()  # a name such as `do` may hold the gradient of another value
+    return frozenset(matches[k].gradient.name for k in wrong_steps(walked, matches, CLOSE))
 
 
 def _call_backward(called: UserPasses) -> Any:
