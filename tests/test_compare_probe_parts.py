@@ -15,13 +15,14 @@ from tinygrad_nn.compare.function.calling import arrange
 from tinygrad_nn.compare.mistakes import recurrent
 from tinygrad_nn.compare.numerical.full_gradients import NumericalGradient
 from tinygrad_nn.compare.steps import by_numbers, edits_by_numbers, matching, probes
+from tinygrad_nn.compare.steps.arguments import arguments, takes_cotangent
 from tinygrad_nn.compare.steps.by_numbers import ArrayRun, _explain
 from tinygrad_nn.compare.steps.edits_by_numbers import EditSearch
 from tinygrad_nn.compare.steps.explain import _broadcast_axes
 from tinygrad_nn.compare.steps.mending import Explained
 from tinygrad_nn.compare.steps.names import Names
 from tinygrad_nn.compare.steps.probes import Probes, UserPasses
-from tinygrad_nn.compare.steps.running import Forward, arguments, run_backward, run_forward, takes_cotangent
+from tinygrad_nn.compare.steps.running import Forward, run_backward, run_forward
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tracing import State, Trace
 from tinygrad_nn.primitive import REGISTRY

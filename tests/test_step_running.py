@@ -11,22 +11,18 @@ import pytest
 
 from tinygrad_nn import Tensor
 from tinygrad_nn.compare.function.calling import arrange
+from tinygrad_nn.compare.steps.arguments import Saved, _reads, arguments, as_arrays, takes_cotangent
 from tinygrad_nn.compare.steps.names import Names, as_mapping
 from tinygrad_nn.compare.steps.running import (
     Forward,
-    Saved,
     UserGradient,
     _is_size,
-    _reads,
     _record_version,
     _returned,
-    arguments,
-    as_arrays,
     collected,
     name_stem,
     run_backward,
     run_forward,
-    takes_cotangent,
 )
 from tinygrad_nn.compare.steps.statements import Statement
 from tinygrad_nn.compare.steps.tracing import Binding, State

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.stop_cases import CASES, PROGRAMS
 from tinygrad_nn import Layer, Solver, compare_gradients, compare_steps
 from tinygrad_nn.compare.edits.stops import stop_of
 
@@ -53,14 +56,17 @@ def forward(W1: Any, b1: Any, W2: Any, b2: Any, x: Any, y: Any) -> Any:
 
 
 def made(source: str, old: str = "", new: str = "", name: str = "backward", **names: Any) -> Any:
-    """Return a function or class of a source with a change in it, which `linecache` shows as that of a file."""
+    """Return a name of a source with a change in it, or all in a dict, which `linecache` shows as that of a file."""
     changed = source.replace(old, new) if old else source
     assert not old or source.count(old) == 1, old
     file = f"<case {next(_numbers)}>"
     linecache.cache[file] = len(changed), None, changed.splitlines(True), file
     space = {"np": np, **names}
-    exec(compile(changed, file, "exec"), space)
-    return space[name]
+    module = ModuleType(file)
+    module.__dict__.update(space)
+    sys.modules[file] = module  # where classes look for their module
+    exec(compile(changed, file, "exec"), module.__dict__)
+    return module.__dict__ if name == "__dict__" else module.__dict__[name]
 
 
 def line_with(source: str, text: str) -> str:
@@ -93,7 +99,7 @@ MISTAKES = [
     ("dz1.sum(axis=0)", "dz1.sum(axis=2)", "", "dz1 is (8, 5)"),
     ("e / s", "e / s.sum(axis=1)", "", "s.sum(axis=1) is (8,)"),
     ("p - y", "p - Y", "", ""),
-    ("x.shape[0]", "x.shape[2]", "", "x.shape is a tuple of 2"),
+    ("x.shape[0]", "x.shape[2]", "", "x.shape is (8, 4)"),
     ("db1, dW2", "db1, dw2", "", ""),
     ("p - y", "p[range(8), y] - y", "", "p is (8, 3)"),
     ("e.sum(axis=1, keepdims=True)\n    p", "e.sum(axis=1)\n    p", "p = e / s[:, None]", "e is (8, 3) and s is (8,)"),
@@ -151,8 +157,8 @@ def test_the_report_says_that_the_backward_stops() -> None:
     assert found.text.startswith("The backward stopped here with ValueError: matmul: ")
     assert found.text.endswith(
         "Here, x is (8, 4) and dz1 is (8, 5); dW1 needs the shape of W1, (4, 5). Line 16: write dW1 = x.T @ dz1 "
-        "instead of dW1 = x @ dz1. With this change it runs to its end, and each gradient from there on follows its "
-        "own rule. The 5 gradients that it had computed before were judged."
+        "instead of dW1 = x @ dz1. With this change it runs to its end, and each gradient is right. The 5 gradients "
+        "that it had computed before were judged."
     )
 
 
@@ -362,6 +368,35 @@ def backward(x, w, z):
     assert "write dw = x.T @ dz instead of dw = x @ dz." in report.diagnoses[-1].text
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=f"{case[0]}: {case[2]}"[:70], marks=[pytest.mark.slow] * bool(k % 5))
+        for k, case in enumerate(CASES)
+    ],
+)
+def test_mistakes_in_the_programs_of_courses(case: tuple[str, str, str, str, bool, str]) -> None:
+    program, old, new, edit, in_steps, convention = case
+    space = made(PROGRAMS[program], old, new, name="__dict__")
+    calls = [lambda: compared(space, convention)]
+    calls += [lambda: compare_steps(space["forward"], space["backward"], space["inputs"])] if in_steps else []
+    for call in calls:
+        whole = " ".join(told(call))
+        assert f": write {edit} instead of " in whole, whole
+        assert "With this change it runs to its end, and each gradient is right." in whole
+
+
+def compared(space: dict[str, Any], convention: str) -> Any:
+    """Compare the gradients of a program."""
+    inputs = space["inputs"]
+    if convention == "grads":
+        return compare_gradients(space["f"], inputs)
+    if convention != "class":
+        return compare_gradients(space["forward"], inputs, manual=space["backward"])
+    net = space["net"]
+    return compare_gradients(net, inputs) if net is space.get("Net") else compare_gradients(net, *inputs)
+
+
 # ---- What must not happen
 
 
@@ -387,7 +422,8 @@ def test_code_that_writes_files_does_not_run_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("")
     backward = made(SOURCE, "x.T @ dz1", "x @ dz1 if log.write_text(log.read_text() + 'x') else 0", log=log)
-    assert not told(lambda: compare_gradients(forward, NETWORK, manual=backward))
+    (only,) = told(lambda: compare_gradients(forward, NETWORK, manual=backward))
+    assert "line 16 of backward, at x @ dz1: x is (8, 4) and dz1 is (8, 5)" in only
     assert log.read_text() == "x"
 
 

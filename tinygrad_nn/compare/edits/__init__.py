@@ -9,6 +9,8 @@ The edit is found by trying: the source is parsed, one expression is replaced, a
 - `candidates`, `additions` and `statement` generate the edits of a line; `search` tries them, the cheapest first.
 - `step` does the same for one line, if it is known which value the line should give. `dependencies` also edits the
   lines before it that it depends on, and `moments` records the names that these lines saw.
+- `stops` says where user code raised an error, and `mended_stops` searches the edit with which it runs and is right;
+  `failed_line` generates edits for what does not exist or fit. `trial` puts an edit into the user's own function.
 - `kinds` names the kind of mistake that an edit corrects, and `text` shows the edit.
 """
 

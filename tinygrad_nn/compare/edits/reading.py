@@ -94,20 +94,10 @@ class Source(NamedTuple):
 
 def read_source(function: Any, depth: int = 0) -> Source | None:
     """Return the source of a function; None if it is not found, or if it may not be run again."""
-    plain_function, wrap = _unwrap_function(function)
-    if plain_function is None or depth > DEPTH:
+    source = parsed_source(function) if depth <= DEPTH else None
+    if source is None or _forbidden(source.tree, source.function):
         return None
-    tree_and_lines = _find(
-        plain_function.__code__,
-        tuple(linecache.getlines(plain_function.__code__.co_filename, plain_function.__globals__)),
-    )
-    if tree_and_lines is None:
-        return None
-    node, lines = tree_and_lines
-    tree = _as_function(node)
-    if _forbidden(tree, plain_function):
-        return None
-    helpers = {}
+    tree, plain_function, helpers = source.tree, source.function, source.helpers
     for name, value in referenced(names_in(tree), plain_function):
         if isinstance(value, types.FunctionType) and value is not plain_function and not _is_library_code(value):
             inner = read_source(value, depth + 1)
@@ -116,8 +106,20 @@ def read_source(function: Any, depth: int = 0) -> Source | None:
             elif _has_rejected_source(value):
                 return None
     with_ticks(tree)
+    return source
+
+
+def parsed_source(function: Any) -> Source | None:
+    """Return the source of a function without that of its helpers, to be read and not to be run; None if not found."""
+    plain_function, wrap = _unwrap_function(function)
+    if plain_function is None:
+        return None
+    code = plain_function.__code__
+    found = _find(code, tuple(linecache.getlines(code.co_filename, plain_function.__globals__)))
+    if found is None:
+        return None
     signature = inspect.signature(plain_function)
-    return Source(plain_function.__name__, tree, lines, plain_function, wrap, helpers, signature)
+    return Source(plain_function.__name__, _as_function(found[0]), found[1], plain_function, wrap, {}, signature)
 
 
 def _is_library_code(f: types.FunctionType) -> bool:

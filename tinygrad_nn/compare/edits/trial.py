@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from types import CodeType, FunctionType
 from typing import Any
 
+from ...common.closures import closed_over
 from ..user_function import module_names, unwrapped
 from .reading import block_at
 from .search import Edit
@@ -40,18 +42,39 @@ def edited(edit: Edit, *owners: Any) -> Iterator[bool]:
 
 
 def _function_of(owner: Any, edit: Edit) -> FunctionType | None:
-    """Return the function that has the line of an edit: the owner, or a function or method beside it."""
-    space: Mapping[str, Any] = module_names(owner) or {}
-    classes = [kind for kind in space.values() if isinstance(kind, type)]
-    classes += (owner if isinstance(owner, type) else type(owner)).__mro__[:-1]
-    candidates = [unwrapped(owner), *space.values(), *(part for kind in classes for part in vars(kind).values())]
-    for candidate in candidates:
-        candidate = getattr(candidate, "__func__", candidate)  # of a static method
-        code = getattr(candidate, "__code__", None)
-        if isinstance(candidate, FunctionType) and code is not None and code.co_filename == edit.file and (
-                candidate.__name__ == edit.function and edit.lineno in {k for _, _, k in code.co_lines()}):  # fmt: skip
-            return candidate
-    return None
+    """Return the function that has the line of an edit, or one that defines it: the owner, or one beside it."""
+    functions = [*_functions_beside(owner)]
+    direct = (f for f in functions if _is_code_of(f.__code__, edit))
+    around = (f for f in functions if any(_is_code_of(inner, edit) for inner in _codes_in(f.__code__)))
+    return next(chain(direct, around), None)
+
+
+def _functions_beside(owner: Any) -> Iterator[FunctionType]:
+    """Yield the owner, and the functions and methods in its closure, its module and its classes."""
+    classes = [*(owner if isinstance(owner, type) else type(owner)).__mro__[:-1]]
+    found = [unwrapped(owner), *closed_over(unwrapped(owner)).values()]
+    found += [part for kind in classes for part in vars(kind).values()]
+    spaces = {id(space): space for space in map(module_names, found) if space is not None}
+    for space in spaces.values():
+        kinds = [part for part in space.values() if isinstance(part, type)]
+        found += [*space.values(), *(part for kind in kinds for part in vars(kind).values())]
+    for part in found:
+        function = getattr(part, "__func__", part)  # of a static method
+        if isinstance(function, FunctionType):
+            yield function
+
+
+def _is_code_of(code: CodeType, edit: Edit) -> bool:
+    is_there = code.co_filename == edit.file and code.co_name == edit.function
+    return is_there and edit.lineno in {line for _, _, line in code.co_lines()}
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    """Yield the codes of the functions that are defined in a function."""
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield part
+            yield from _codes_in(part)
 
 
 def _edited_lines(function: FunctionType, edit: Edit) -> list[str]:

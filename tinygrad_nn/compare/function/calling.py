@@ -193,7 +193,7 @@ def call_manual(manual: Any, inputs: Inputs, leaves: Sequence[Any], out: Any, g:
     try:
         return manual(*args, **kwargs)
     except Exception as error:
-        unlike = [n for n in found if n not in named and n not in COTANGENTS and n not in OUT]
+        unlike = [n for n, p in found.items() if p.default is p.empty and n not in (*named, *COTANGENTS, *OUT)]
         if unlike:
             error.add_note(
                 f"compare_gradients: manual({printable(', '.join(found))}) was called with the inputs "

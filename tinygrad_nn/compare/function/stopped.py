@@ -11,9 +11,9 @@ import numpy as np
 from ...gradcheck.numerical import to_double
 from ..conventions.code import Code
 from ..conventions.recognize import recognize_code
+from ..edits.mended_stops import add_notes, mended
 from ..edits.running import copy_value
 from ..edits.search import Edit
-from ..edits.stops import add_notes, mended
 from ..edits.trial import edited
 from ..experiment import nearby
 from .inputs_and_results import draw_cotangents
@@ -44,7 +44,7 @@ def add_stop_note(error: Exception, call_args: tuple[Any, Any, Any], compute_rig
             except Exception:  # an edited function may raise anything
                 return None
 
-    add_notes(error, mended(error, wrong_with, partial(_run, call_args)), "compare_gradients", "is right")
+    add_notes(error, mended(error, wrong_with, partial(_run, call_args)), "compare_gradients")
 
 
 def _run(call_args: tuple[Any, Any, Any]) -> Any:

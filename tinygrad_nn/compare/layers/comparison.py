@@ -16,7 +16,7 @@ from ...solver.checks import check_inputs, check_manual_loss, check_model, check
 from ...solver.tasks.layers import LayerLoss, objective
 from ..diagnosis import Diagnosis, Row
 from ..edits import Edit
-from ..edits.stops import add_notes, mended
+from ..edits.mended_stops import add_notes, mended
 from ..edits.trial import edited
 from ..experiment import Experiment, Manual, own_generator, similar_experiments, user_experiment, varied_experiments
 from ..numerical.noise import SAFETY, Noise, bounds
@@ -244,7 +244,7 @@ def _add_stop_note(error: Exception, case: Experiment, manual: Manual) -> None:
                     wrong.add(f"layer {k + 1} {part[1:]}")
         return frozenset(wrong)
 
-    add_notes(error, mended(error, wrong_with, lambda: case.run_user_backward(manual)), CALL, "is right")
+    add_notes(error, mended(error, wrong_with, lambda: case.run_user_backward(manual)), CALL)
 
 
 def _at_kink(case: Experiment, noise: Noise, rows: Sequence[Row], rng: np.random.Generator) -> bool:

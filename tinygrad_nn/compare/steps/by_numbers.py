@@ -193,8 +193,11 @@ def _as_tensors(value: Any, tensor_of: Mapping[int, Tensor]) -> Any:
         return tuple(_as_tensors(part, tensor_of) if _is_value(part) else part for part in value)
     if not _is_value(value):
         return value
+    found = tensor_of.get(id(value))
+    if found is not None:
+        return found
     with recording(True):
-        return tensor_of.get(id(value)) or new_input(np.array(value, np.result_type(value, np.float64)))
+        return new_input(np.array(value, np.result_type(value, np.float64)))
 
 
 def _container(names: Any, label: str) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ from ...gradcheck.numerical import to_double
 from ..behaviour import blind_diagnosis, no_value_diagnosis
 from ..conventions.returned import DATA
 from ..diagnosis import Diagnosis
-from ..edits.stops import Mended
+from ..edits.mended_stops import Mended
 from ..experiment import own_generator
 from ..function.calling import arrange
 from ..guards import excused_by_guards

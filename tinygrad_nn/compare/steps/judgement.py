@@ -177,7 +177,7 @@ class Judgement:
 
     def has_right_shape(self, k: int) -> bool:
         """Tell whether the gradient of step `k` has the shape of its value."""
-        return self.walked.states[k].array.shape == self.matches[k].version.value.shape
+        return bool(self.walked.states[k].array.shape == self.matches[k].version.value.shape)
 
     def wrong_by_rule(self, judged: Sequence[_Judged]) -> list[int]:
         """Return the steps that are wrong by their own rule, and do not repeat an earlier one."""
@@ -409,7 +409,9 @@ def kept_outside(run: Passes, backward: Any) -> list[str]:
 
 
 def require_gradients(gradients: list[Any], run: Passes, backward: Any) -> list[Any]:
-    """Return the gradients that were found; raise if there are none."""
+    """Return the gradients that were found; raise if there are none, the error that stopped the backward if one did."""
+    if not gradients and run.backward.stopped is not None:
+        raise run.backward.stopped.error
     if not gradients:
         names_text = printable(", ".join(run.graph.versions))
         raise ValueError(

@@ -316,7 +316,7 @@ def _kind_of_replaced(old: Any, new: Any, values: set[str]) -> str:
     if isinstance(old, ast.BinOp) and isinstance(old.op, ast.Pow):
         return "wrong_derivative"
     is_product = isinstance(old, ast.BinOp) and isinstance(old.op, ast.MatMult)
-    if is_product and ast.unparse(transposed(old.left)) == ast.unparse(new.left):
+    if is_product and isinstance(new, ast.BinOp) and ast.unparse(transposed(old.left)) == ast.unparse(new.left):
         return "transpose"
     if isinstance(old, ast.BinOp) and is_renamed(old, new):
         return "wrong_value"

@@ -21,11 +21,12 @@ from ..edits.trial import edited
 from ..experiment import nearby
 from ..function.calling import Inputs
 from ..user_function import code_of, module_names
+from .arguments import arguments, takes_cotangent
 from .forward_values import Surroundings
 from .matching import Match, match, reshaped, same_but_ones
 from .mending import Explained, as_read, blame_edited_line
 from .names import Names, names_for_gradient
-from .running import Forward, Passes, arguments, run_backward, run_forward, takes_cotangent
+from .running import Forward, Passes, run_backward, run_forward
 from .statements import Statement
 from .tape import Tape
 from .tracing import State, is_number

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import dis
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from types import CodeType, MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...common.printable import printable
 from ...node import Node, recording
 from ...tensor import Tensor, apply, raw
 from ...transforms import alias, new_input
@@ -21,15 +17,14 @@ from ..edits import RETURNED
 from ..function.array_code import constants_with_dot, in_place_of, inputs_with_dot
 from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.locations import recording_locations
-from ..user_function import code_of, module_names
-from .forward_values import Saved, Surroundings, as_arrays, holds_tensors, with_arrays
-from .names import Names, names_for_gradient
+from ..user_function import module_names
+from .arguments import arguments
+from .forward_values import Surroundings, as_arrays, holds_tensors, with_arrays
+from .names import Names
 from .statements import NOTHING, Statement
-from .tracing import Binding, State, Trace, Value, is_number, labelled_parts
+from .tracing import Binding, State, Trace, is_number, labelled_parts
 
 Array = np.ndarray[Any, Any]
-WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
-         "locals", "forward", "tape", "memory")  # fmt: skip
 
 
 _SIDE = r"_?(forward|fwd|fw|backward|bwd|bw|backprop|back|gradient|grad)_?|^d_?(?=[a-z])"
@@ -316,116 +311,6 @@ def _is_size(gradient: UserGradient, gradients: Sequence[UserGradient], forward:
         return False
     has_other = any(g.belongs_to == gradient.belongs_to and g.name != gradient.name for g in gradients)
     return has_other or re.search(r"\.(shape|size|ndim)\b|\blen\(", gradient.states[-1].statement.text) is not None
-
-
-def arguments(
-    backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, copies: dict[Any, Any]
-) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional and keyword arguments for a backward, chosen by the names of its parameters.
-
-    Raises:
-        TypeError: a parameter has no default and its name fits nothing.
-    """
-    choice = _ArgumentChoice(backward, inputs, forward, g, copies)
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    for p in choice.parameters:
-        if p.kind is p.VAR_POSITIONAL:
-            args += [choice.as_arrays(v) for v in choice.inputs.values()] if not args and not kwargs else []
-        elif p.kind is not p.VAR_KEYWORD:
-            value = choice.of(p)
-            if value is p.empty:
-                continue
-            if p.kind is p.POSITIONAL_ONLY:
-                args.append(value)
-            else:
-                kwargs[p.name] = value
-    return args, kwargs
-
-
-class _ArgumentChoice:
-    """Chooses the argument for each parameter of a backward among the values of the forward."""
-
-    def __init__(
-        self, backward: Callable[..., Any], inputs: Inputs, forward: Forward, g: Any, copies: dict[Any, Any]
-    ) -> None:
-        returned = WHOLE if forward.cache is not None else ()  # these names mean the returned cache, not a local
-        self.values = {k: v for k, v in forward.others.items() if k not in returned}
-        self.values |= {k: v for k, v in forward.values.items() if "[" not in k}
-        self.inputs = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
-        self.parameters = list(inspect.signature(backward).parameters.values())
-        self._backward, self._forward, self._cotangent, self._copies = backward, forward, g, copies
-        code = code_of(backward)
-        self._kind = Value if code is not None and "grad" in code.co_names else np.ndarray
-
-    def as_arrays(self, value: Any) -> Any:
-        """Return a value with arrays in place of Tensors."""
-        return as_arrays(value, self._copies, self._kind)
-
-    def of(self, p: inspect.Parameter) -> Any:
-        """Return the argument for a parameter, or `p.empty` to use its default."""
-        forward, is_last = self._forward, p is self.parameters[-1]
-        if not (is_last and _holds(self._backward, p.name, forward.values)):
-            if p.name in self.inputs:
-                return self.as_arrays(self.inputs[p.name])
-            if p.name in self.values:
-                return self.as_arrays(self.values[p.name])
-        if self._is_cotangent(p.name):
-            return self._cotangent
-        if isinstance(forward.value, dict) and p.name in forward.value:
-            return self.as_arrays(forward.value[p.name])
-        if p.default is not p.empty:
-            return p.empty
-        if p.name in ("out", "output", "result"):
-            return self.as_arrays(forward.outs[0])
-        if forward.cache is not None and (p.name in WHOLE or is_last):
-            return self.as_arrays(forward.cache)
-        if p.name in WHOLE or len(self.parameters) == 1:
-            return Saved(self.as_arrays({**self.values, **self.inputs}))
-        names_text = printable(", ".join(dict.fromkeys([*self.inputs, *self.values])))
-        raise TypeError(
-            f"compare_steps: backward has a parameter {p.name!r}, and the forward has no value of that name. Name "
-            f"it as a value of the forward ({names_text}), as the cotangent (dout), or as all of them (cache)."
-        )
-
-    def _is_cotangent(self, name: str) -> bool:
-        """Tell whether a parameter is named after the gradient of a result, or as an upstream gradient usually is."""
-        results = {t.node for t in self._forward.outs}
-        for stem in names_for_gradient(name):
-            if stem in self._forward.out_names:
-                return True
-            if stem in self.values and getattr(self.values[stem], "node", None) in results:
-                return True
-        return name in COTANGENTS and not (name in WHOLE and _reads(self._backward, self._forward.values))
-
-
-def _reads(backward: Any, values: Mapping[str, Any]) -> bool:
-    """Tell whether a function reads forward values as attributes or keys, as in ``v.probs``."""
-    inside = [code for code in (code_of(backward),) if code is not None]
-    for code in inside:  # comprehensions and inner functions as well
-        inside += [part for part in code.co_consts if isinstance(part, CodeType)]
-    return any({*code.co_names, *code.co_consts} & set(values) for code in inside)
-
-
-def _holds(backward: Any, parameter: str, values: Mapping[str, Any]) -> bool:
-    """Tell whether forward values are read from a parameter, ``s.probs`` or ``s['probs']``, so that it is no array."""
-    code = code_of(backward)
-    if code is None or not {*code.co_names, *code.co_consts} & set(values):
-        return False
-    steps = dis.get_instructions(code)
-    return any(
-        one.opname.startswith("LOAD_") and one.argval == parameter and after.argval in values
-        and (after.opname == "LOAD_CONST" or not hasattr(np.ndarray, after.argval))
-        for one, after in pairwise(steps)
-        if after.opname in ("LOAD_CONST", "LOAD_ATTR", "LOAD_METHOD") and isinstance(after.argval, str)
-    )
-
-
-def takes_cotangent(backward: Callable[..., Any], inputs: Inputs, forward: Forward) -> bool:
-    """Tell whether a backward has a parameter for the gradient of the result."""
-    g = object()
-    args, kwargs = arguments(backward, inputs, forward, g, {})
-    return any(value is g for value in (*args, *kwargs.values()))
 
 
 def collected(bindings: Sequence[Binding], names: Names, cotangent_ids: set[int]) -> list[UserGradient]:

@@ -11,18 +11,19 @@ import numpy as np
 from ...common.printable import printable
 from ..diagnosis import Diagnosis
 from ..edits import Edit
-from ..edits.stops import Mended, add_notes, mended
+from ..edits.mended_stops import Mended, add_notes, mended
 from ..edits.trial import edited
+from .arguments import arguments
 from .by_numbers import ArrayRun, wrong_steps_by_numbers
 from .mending import kind_of
+from .names import Names
 from .probes import CLOSE, UserPasses, is_close, matched
-from .running import NoGraphError, Stopped, arguments, run_forward
+from .running import NoGraphError, Stopped, run_forward
 from .statements import NOTHING
 from .step import Step
 from .walk import injected, wrong_steps
 
 Array = np.ndarray[Any, Any]
-RIGHT = "from there on follows its own rule"
 
 
 def mended_stop(stopped: Stopped | None, called: UserPasses | None) -> Mended | None:
@@ -39,25 +40,38 @@ def stopped_diagnosis(stopped: Stopped, steps: Sequence[Step], found: Mended | N
     """
     error, statement = stopped
     one, kind = len(steps) == 1, "unknown"
-    sentences = [f"The backward stopped here with {type(error).__name__}: {str(error).strip()}."]
+    sentences = [f"The backward stopped here with {_told(error)}."]
     if found is not None:
-        is_here = found.stop.line == statement.line
+        is_here = found.stop.lineno == statement.line
         there = [f"Here, {found.stop.values}."] if found.stop.values else []
         sentences += there if is_here else [found.stop.sentence]
     if any(not step.rule_ok for step in steps):
         sentences.append("A step before it is wrong, which may be the cause; mend that first.")
-    elif found is not None and found.edit is not None:
-        sentences += found.edit_sentences(RIGHT)
-        kind = kind_of(found.edit.before, found.edit.after, set())
-        kind = found.edit.kind if kind == "edit" else kind
+    elif found is not None:
+        sentences += found.edit_sentences
+        kind = "unknown" if found.edit is None else _kind(found.edit)
     sentences.append(f"The {'one gradient' if one else f'{len(steps)} gradients'} that it had computed before "
                      f"{'was' if one else 'were'} judged.")  # fmt: skip
     return Diagnosis(kind, f"line {statement.line}: {statement.text}", printable(" ".join(sentences)))
 
 
+def _told(error: Exception) -> str:
+    """Return the type and the message of an error, without a period."""
+    try:
+        text = str(error).strip().rstrip(".")
+    except Exception:  # of a user's exception
+        text = ""
+    return f"{type(error).__name__}{': ' * bool(text)}{text}"
+
+
+def _kind(edit: Edit) -> str:
+    """Return the kind of mistake that an edit mends."""
+    return edit.kind if edit.kind != "edit" else kind_of(edit.before, edit.after, set())
+
+
 def add_stop_note(error: Exception, called: UserPasses) -> None:
     """Add notes to an error of user code after which there is nothing to judge."""
-    add_notes(error, mended_stop(Stopped(error, NOTHING), called), "compare_steps", RIGHT)
+    add_notes(error, mended_stop(Stopped(error, NOTHING), called), "compare_steps")
 
 
 def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
@@ -75,9 +89,13 @@ def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
     tape, right_gradients, matches, _ = matched(run)
     walked = injected(tape, matches)
     leaves = [k for k, m in enumerate(matches) if m.version.node.primitive is None]
-    if leaves and all(is_close(walked.states[k].array, right_gradients[matches[k].version.node]) for k in leaves):
-        return frozenset()  # a name such as `do` may hold the gradient of another value
-    return frozenset(matches[k].gradient.name for k in wrong_steps(walked, matches, CLOSE))
+    wrong = {k for k in leaves if not is_close(walked.states[k].array, right_gradients[matches[k].version.node])}
+    if wrong or not leaves:  # else a name such as `do` may hold the gradient of another value
+        wrong |= wrong_steps(walked, matches, CLOSE)
+    names = Names([*run.graph.versions], called.names)
+    found = {m.gradient.name for m in matches}
+    missing = {name for name in edit.names if names.of(name) is not None and name not in found}  # it holds no array
+    return frozenset({matches[k].gradient.name for k in wrong} | missing)
 
 
 def _call_backward(called: UserPasses) -> Any:
