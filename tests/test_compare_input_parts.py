@@ -460,7 +460,10 @@ def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.Monk
     assert told(harmless, blind) == [harmless, blind]
     assert (calls, first) == ([], [])
     x, w = Diagnosis("unknown", "x", "A.", ("e",)), Diagnosis("scale", "w", "B.")
+    told(x, x)
+    assert calls[0].seconds > 4 * lines.SECONDS / 2  # nothing explains any gradient
     one, two = told(x, w)
+    assert lines.LESS < calls[0].seconds <= lines.SECONDS
     assert first[:4] == [asked.code, "f", "given", "manual"]
     batch = first[4]
     assert (batch.code, batch.leaves, batch.outs, batch.right_gradients) == (

@@ -317,6 +317,167 @@ def test_every_convention_has_the_edit(case: str) -> None:
         assert f": write {line} instead of {line_with(source.replace(old, new), new)}." in whole, whole
 
 
+SEVERAL = """
+class Linear:
+    def __init__(self, w):
+        self.w = w
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.w
+
+    def backward(self, dout):
+        self.dw = self.x.T @ dout
+        return dout @ self.w.T
+
+class Sequence:
+    def __init__(self, *layers):
+        self.layers = layers
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dout):
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+        return dout
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("self.x.T @ dout", "self.x @ dout"), ("dout @ self.w.T", "dout @ self.w"),
+     ("for layer in reversed(self.layers):", "for layer in self.layers:")],
+)  # fmt: skip
+def test_layers_in_an_object(old: str, new: str) -> None:
+    right, wrong = made(SEVERAL, name="__dict__"), made(SEVERAL, old, new, "__dict__")
+    assert compare_gradients(right["Sequence"](right["Linear"](W1), right["Linear"](W2)), X).ok
+    whole = " ".join(told(lambda: compare_gradients(wrong["Sequence"](wrong["Linear"](W1), wrong["Linear"](W2)), X)))
+    assert f"write {line_with(SEVERAL, old)} instead of {line_with(SEVERAL, old).replace(old, new)}" in whole, whole
+
+
+NESTED = """
+def forward(x, W):
+    return x @ W
+
+def backward(x, W, dout):
+    def through(dout, W):
+        return dout @ W.T
+
+    return through(dout, W), x.T @ dout
+
+def make():
+    def through(dout, W):
+        return dout @ W.T
+
+    def inner(x, W, dout):
+        return through(dout, W), x.T @ dout
+
+    return inner
+"""
+
+
+@pytest.mark.parametrize("name", ["backward", "make"])
+def test_helpers_inside_functions(name: str) -> None:
+    space = made(NESTED.replace("return dout @ W.T", "return dout @ W"), name="__dict__")
+    backward = space["backward"] if name == "backward" else space["make"]()
+    for call in (lambda: compare_gradients(space["forward"], (X, W1), manual=backward),
+                 lambda: compare_steps(space["forward"], backward, (X, W1))):  # fmt: skip
+        assert "write return dout @ W.T instead of return dout @ W. With" in " ".join(told(call))
+
+
+def test_a_wrong_argument_of_a_right_helper() -> None:
+    source = HELPERS.replace("    dx = through(dout, W)", "    v = np.ones((7, 7))\n    dx = through(dout, v)")
+    backward = made(source)
+    whole = " ".join(told(lambda: compare_gradients(backward.__globals__["forward"], (X, W1), manual=backward)))
+    assert "write dx = through(dout, W) instead of dx = through(dout, v)." in whole
+
+
+@pytest.mark.parametrize("product", ["a1 @ dz2", "dz2 @ a1"])
+def test_of_two_mistakes_the_first_is_told_by_its_shape(product: str) -> None:
+    backward = made(SOURCE.replace("a1.T @ dz2", product), "x.T @ dz1", "x @ dz1")
+    assert told(lambda: compare_gradients(forward, NETWORK, manual=backward))[1] == (
+        f"compare_gradients: Line 11: write dW2 = a1.T @ dz2 instead of dW2 = {product}. This gives it that shape; "
+        "another mistake must be mended too."
+    )
+
+
+def test_names_of_gradients_that_hold_another_value_are_no_mistake() -> None:
+    source = """
+def forward(x, W):
+    o = 1 / (1 + np.exp(-(x @ W)))
+    y = o * 2
+    return y
+
+def backward(x, W, dy):
+    o = 1 / (1 + np.exp(-(x @ W)))
+    do = dy * 2 * o * (1 - o)
+    dW = x.T @ do
+    return do @ W.T, dW
+"""
+    backward = made(source, "x.T @ do", "x @ do")
+    report = compare_steps(backward.__globals__["forward"], backward, (X, W1))
+    assert [(d.kind, d.where.partition(":")[0]) for d in report.diagnoses] == [
+        ("convention", "line 9"), ("transpose", "line 10"),
+    ]  # fmt: skip
+    assert "once the line that stops is mended" in report.diagnoses[0].text
+
+
+@pytest.mark.parametrize("result", ["y = x @ W\n    return y, (x, W)", "return x @ W, (x, W)"])
+def test_an_error_before_any_gradient_is_the_users_own(result: str) -> None:
+    source = f"""
+def forward(x, W):
+    {result}
+
+def backward(dO, cache):
+    x, W = cache
+    dx = dO @ W
+    dW = x.T @ dO
+    return dx, dW
+"""
+    backward = made(source)
+    with pytest.raises(ValueError, match="matmul") as caught:
+        compare_steps(backward.__globals__["forward"], backward, (X, W1))
+    assert "write dx = dO @ W.T instead of dx = dO @ W." in caught.value.__notes__[1]
+    right = made(source, "dO @ W\n", "dO @ W.T\n")  # dO is the cotangent, since it fits nothing else
+    assert compare_steps(right.__globals__["forward"], right, (X, W1)).ok
+
+
+def test_a_result_that_a_loop_fills_is_judged() -> None:
+    source = """
+def forward(x, W):
+    out = np.zeros((len(x), W.shape[1]))
+    for i in range(len(x)):
+        out[i] = x[i] @ W
+    return out, (x, W)
+
+def backward(dout, cache):
+    x, W = cache
+    dx = dout @ W.T
+    dW = x.T @ dout
+    return dx, dW
+"""
+    backward = made(source)
+    assert compare_steps(backward.__globals__["forward"], backward, (X, W1)).ok
+
+
+def test_a_message_that_cannot_be_shown() -> None:
+    class Silent(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    backward = made(SOURCE, "g1 =", "raise Silent\n    g1 =", Silent=Silent)
+    report = compare_steps(forward, backward, NETWORK)
+    assert report.diagnoses[-1].text.startswith("The backward stopped here with Silent. The 4 gradients")
+
+
+def test_parameters_with_defaults_are_no_values_of_the_forward() -> None:
+    backward = made(SOURCE.replace("x, y):", "x, y, eps=1e-5):"), "x.T @ dz1", "x @ dz1")
+    assert all("eps" not in note for note in told(lambda: compare_gradients(forward, NETWORK, manual=backward)))
+
+
 def test_a_function_with_its_loss_and_arrays_as_defaults_has_a_graph() -> None:
     f = made(WITH_LOSS, X=X, LABELS=LABELS)
     report = compare_gradients(f, (W1, B1, W2, B2))
@@ -442,6 +603,17 @@ def backward(x, W, dout):
 """
     sentences = told(lambda: compare_gradients(lambda x, W: x @ W, (X, W1), manual=made(source)))
     assert "write grads['W'] = x.T @ dout instead of" in sentences[-1].replace('"', "'")
+
+
+def test_a_statement_is_not_left_out() -> None:
+    source = """
+def backward(x, W, dout):
+    grads = {"x": dout @ W.T}
+    grads["W"] = np.linalg.cholesky(np.kron(x, dout)).ravel()[0]
+    return grads
+"""
+    (only,) = told(lambda: compare_gradients(lambda x, W: x @ W, (X, W1), manual=made(source)))
+    assert "np.kron(x, dout) is (64, 20)" in only
 
 
 def test_an_error_in_the_forward_is_told_with_its_shapes() -> None:

@@ -35,6 +35,8 @@ def changes_of_failed_line(writer: CandidateWriter, names: Mapping[str, Any]) ->
         for cost, new in _others(writer, names, spot):
             if new is not node:
                 yield Change(cost, spot.parent, spot.field, spot.position, new, statement)
+    if isinstance(statement, ast.For) and isinstance(writer.scope.value(statement.iter), (list, tuple, range)):
+        yield Change(1.1, statement, "iter", None, call(name("reversed"), statement.iter), statement)
     target = statement.targets[0] if isinstance(statement, ast.Assign) else None
     if isinstance(target, ast.Tuple):  # h, x = cache
         for k in range(len(target.elts) - 1):

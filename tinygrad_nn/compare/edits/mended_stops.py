@@ -183,6 +183,9 @@ def _runnable_changes(line: Line, budget: Budget) -> Iterator[tuple[float, Chang
     rng = np.random.default_rng(0)
     drawn = {n: rng.normal(size=value.shape) if type(value) is np.ndarray and value.dtype.kind == "f" else value
              for n, value in {**source.numpy, **seen_names}.items()}  # fmt: skip
+    if isinstance(getattr(statement, "body", None), list):  # what it writes to has changed
+        yield from ((change.cost, change) for change in sorted(changes, key=lambda c: c.cost))
+        return
     ran: list[tuple[float, Change]] = []
     seen = set()
     ticker = Ticker()
