@@ -184,6 +184,11 @@ def test_a_second_mistake_is_named_beside_the_edit() -> None:
     )
 
 
+def test_an_edit_that_leaves_the_gradient_of_its_line_wrong_is_not_told() -> None:
+    report = compare_steps(forward, made(SOURCE, "1 - a1**2", "np.ones((7, 2)) * z2[0, 0] - z1[0, 0]"), NETWORK)
+    assert "write" not in report.diagnoses[-1].text, report.diagnoses[-1].text
+
+
 def test_without_an_edit_only_the_shapes_are_told() -> None:
     backward = made(SOURCE, "dz1 = da1 * g1", "dz1 = np.kron(da1, g1) @ np.ones((3, 3)) @ da1")
     sentences = told(lambda: compare_gradients(forward, NETWORK, manual=backward))

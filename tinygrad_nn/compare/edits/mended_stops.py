@@ -23,7 +23,7 @@ from .edited_code import RETURNED, compile_statement
 from .failed_line import changes_of_failed_line
 from .influence import names_of
 from .moments import Place, moment_before
-from .program import assigned_names, digest
+from .program import digest
 from .reading import names_in
 from .running import Stopped, Ticker, copy_names, without_output
 from .scope import Scope, fields_used
@@ -36,7 +36,7 @@ SECONDS = 2.5  # approximate limit of processor time
 BEFORE = 6  # most statements before the one that failed that are edited
 MOST = 60  # most edits of a statement with which the whole function runs
 OTHER_SHAPE = 0.4  # added cost of an edit after which a gradient has another shape than its value
-LIKELY = 1.2  # most cost of an edit that is told for the shape that it gives alone
+LIKELY = 1.3  # most cost of an edit that is told for the shape that it gives alone
 ROUNDS = 100_000  # most rounds of a loop in a statement that runs by itself
 DROPPED = 0.3  # added cost of an edit that leaves out a name that does not exist
 NEGATIVE = 0.2  # added cost of an index from the end
@@ -133,7 +133,7 @@ def _edit_of(line: Line, wrong_with: Wrong, budget: Budget) -> tuple[Edit, froze
             first_right = cost if first_right is None and not wrong else first_right
     least = min((len(wrong) for _, _, wrong in tried), default=0)
     best = [g for g in tried if len(g[2]) == least]
-    if not best or (least and (len(best) == len(tried) or best[0][2] & assigned_names([line.statement]))):
+    if not best or (least and len(best) == len(tried)):
         return None
     changes = [(cost, line.source, change, frozenset[int]()) for cost, change, wrong in best if wrong == best[0][2]]
     return describe_changes(changes, line.source), best[0][2]
