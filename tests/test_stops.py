@@ -15,6 +15,7 @@ import pytest
 
 from tests.stop_cases import CASES, PROGRAMS
 from tinygrad_nn import Layer, Solver, compare_gradients, compare_steps
+from tinygrad_nn.compare.budget import time_limit
 from tinygrad_nn.compare.edits.stops import stop_of
 
 rng = np.random.default_rng(0)
@@ -24,6 +25,7 @@ LABELS = rng.integers(0, 3, 8)
 Y = np.eye(3)[LABELS]
 NETWORK = (W1, B1, W2, B2, X, Y)
 _numbers = itertools.count()
+SHORT = 0.3  # of the time limits, for searches that find nothing
 
 SOURCE = """
 def backward(W1, b1, W2, b2, x, y):
@@ -74,10 +76,11 @@ def line_with(source: str, text: str) -> str:
     return next(line.strip() for line in source.splitlines() if text in line)
 
 
-def told(call: Callable[[], Any]) -> list[str]:
+def told(call: Callable[[], Any], times: float = 5.0) -> list[str]:
     """Return what is told of an error: the notes of the exception, or the last diagnosis of the report."""
     try:
-        report = call()
+        with time_limit(times):
+            report = call()
     except Exception as error:
         return list(getattr(error, "__notes__", []))
     return [report.diagnoses[-1].text]
@@ -178,20 +181,21 @@ def test_a_second_mistake_is_named_beside_the_edit() -> None:
     backward = made(SOURCE.replace("(p - y) / n", "(p - y) / n * 1.0"), "x.T @ dz1", "x @ dz1")
     assert "and each gradient is right." in told(lambda: compare_gradients(forward, NETWORK, manual=backward))[-1]
     backward = made(SOURCE.replace("dz2.sum(axis=0)", "dz2.mean(axis=0)"), "x.T @ dz1", "x @ dz1")
-    assert told(lambda: compare_gradients(forward, NETWORK, manual=backward))[-1].endswith(
+    assert told(lambda: compare_gradients(forward, NETWORK, manual=backward), SHORT)[-1].endswith(
         "write dW1 = x.T @ dz1 instead of dW1 = x @ dz1. With this change it runs to its end, and each gradient is "
         "right, but for b2."
     )
 
 
 def test_an_edit_that_leaves_the_gradient_of_its_line_wrong_is_not_told() -> None:
-    report = compare_steps(forward, made(SOURCE, "1 - a1**2", "np.ones((7, 2)) * z2[0, 0] - z1[0, 0]"), NETWORK)
-    assert "write" not in report.diagnoses[-1].text, report.diagnoses[-1].text
+    backward = made(SOURCE, "1 - a1**2", "np.ones((7, 2)) * z2[0, 0] - z1[0, 0]")
+    (text,) = told(lambda: compare_steps(forward, backward, NETWORK), SHORT)
+    assert "write" not in text, text
 
 
 def test_without_an_edit_only_the_shapes_are_told() -> None:
     backward = made(SOURCE, "dz1 = da1 * g1", "dz1 = np.kron(da1, g1) @ np.ones((3, 3)) @ da1")
-    sentences = told(lambda: compare_gradients(forward, NETWORK, manual=backward))
+    sentences = told(lambda: compare_gradients(forward, NETWORK, manual=backward), SHORT)
     assert len(sentences) == 1
     assert "np.ones((3, 3)) is (3, 3); dz1 needs the shape of z1, (8, 5)." in sentences[0]
 
@@ -403,7 +407,7 @@ def test_a_wrong_argument_of_a_right_helper() -> None:
 @pytest.mark.parametrize("product", ["a1 @ dz2", "dz2 @ a1"])
 def test_of_two_mistakes_the_first_is_told_by_its_shape(product: str) -> None:
     backward = made(SOURCE.replace("a1.T @ dz2", product), "x.T @ dz1", "x @ dz1")
-    assert told(lambda: compare_gradients(forward, NETWORK, manual=backward))[1] == (
+    assert told(lambda: compare_gradients(forward, NETWORK, manual=backward), SHORT)[1] == (
         f"compare_gradients: Line 11: write dW2 = a1.T @ dz2 instead of dW2 = {product}. This gives it that shape; "
         "another mistake must be mended too."
     )
@@ -617,14 +621,14 @@ def backward(x, W, dout):
     grads["W"] = np.linalg.cholesky(np.kron(x, dout)).ravel()[0]
     return grads
 """
-    (only,) = told(lambda: compare_gradients(lambda x, W: x @ W, (X, W1), manual=made(source)))
+    (only,) = told(lambda: compare_gradients(lambda x, W: x @ W, (X, W1), manual=made(source)), SHORT)
     assert "np.kron(x, dout) is (64, 20)" in only
 
 
 def test_an_error_in_the_forward_is_told_with_its_shapes() -> None:
     source = SOURCE.replace("def backward", "def forward")
     f = made(source, "dz2 @ W2.T", "dz2 @ W2", "forward")
-    sentences = told(lambda: compare_gradients(f, NETWORK, manual=lambda *xs: xs[:4]))
+    sentences = told(lambda: compare_gradients(f, NETWORK, manual=lambda *xs: xs[:4]), SHORT)
     assert "line 13 of forward, at dz2 @ W2: dz2 is (8, 3) and W2 is (5, 3)" in sentences[0]
 
 

@@ -108,7 +108,8 @@ def _code_in(lines: Sequence[str], function: FunctionType) -> CodeType | None:
 
 def _first_parsed(lines: Sequence[str], function: FunctionType, parse: Callable[[str], Any]) -> Any:
     """Return what `parse` makes of a file, or of the lines of a function alone if the rest is no code; else None."""
-    for text in ("".join(lines), "".join(block_at(tuple(lines), function.__code__.co_firstlineno))):
-        with suppress(SyntaxError):
-            return parse(text)
+    with suppress(SyntaxError):
+        return parse("".join(lines))
+    with suppress(SyntaxError):
+        return parse("".join(block_at(tuple(lines), function.__code__.co_firstlineno)))
     return None
