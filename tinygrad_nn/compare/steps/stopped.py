@@ -90,7 +90,9 @@ def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
     walked = injected(tape, matches)
     leaves = [k for k, m in enumerate(matches) if m.version.node.primitive is None]
     wrong = {k for k in leaves if not is_close(walked.states[k].array, right_gradients[matches[k].version.node])}
-    if wrong or not leaves:  # else a name such as `do` may hold the gradient of another value
+    if not leaves:  # with an edit that leaves the loop out, no gradient is left that could be wrong
+        return None
+    if wrong:  # else a name such as `do` may hold the gradient of another value
         wrong |= wrong_steps(walked, matches, CLOSE)
     names = Names([*run.graph.versions], called.names)
     found = {m.gradient.name for m in matches}
