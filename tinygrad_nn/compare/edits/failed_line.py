@@ -162,12 +162,12 @@ def _in_place_of_call(writer: CandidateWriter, node: ast.Call) -> Iterator[tuple
         if len(sides) == 2:
             yield 1.0, binary(sides[0], ast.MatMult(), sides[1])
             for cost, new in _other_products(writer, *sides):
-                if is_function and isinstance(new, ast.BinOp) and isinstance(new.op, ast.MatMult):
-                    yield cost, ast.Call(function, [new.left, new.right], [])
-                elif isinstance(new, ast.BinOp) and isinstance(new.op, ast.MatMult):
-                    yield cost, ast.Call(attribute(new.left, function.attr), [new.right], [])
-                else:
+                if not isinstance(new, ast.BinOp):  # an outer product
                     yield cost, new
+                elif is_function:
+                    yield cost, ast.Call(function, [new.left, new.right], [])
+                else:
+                    yield cost, ast.Call(attribute(new.left, function.attr), [new.right], [])
 
 
 def _other_products(writer: CandidateWriter, left: ast.expr, right: ast.expr) -> Iterator[tuple[float, ast.expr]]:

@@ -70,7 +70,7 @@ class Mended(NamedTuple):
         return []
 
 
-def mended(error: Exception, wrong_with: Wrong, run: Callable[[], Any], seconds: float = SECONDS) -> Mended | None:
+def mended(error: Exception, wrong_with: Wrong, run: Callable[[], Any]) -> Mended | None:
     """Return where user code raised an error and what mends it; None if it was on purpose, or has no source.
 
     The statement that failed is edited first, then those before it that assign what it reads, then its callers.
@@ -79,7 +79,6 @@ def mended(error: Exception, wrong_with: Wrong, run: Callable[[], Any], seconds:
         error: the error.
         wrong_with: returns the gradients that are wrong with an edit in the code; None if an error is raised again.
         run: runs the user's code until it stops.
-        seconds: approximate limit of processor time.
     """
     stop = stop_of(error)
     if stop is None or isinstance(stop.lines[0].statement, (ast.Raise, ast.Assert)):
@@ -88,7 +87,7 @@ def mended(error: Exception, wrong_with: Wrong, run: Callable[[], Any], seconds:
     if not stop.may_run:
         return found
     try:
-        with without_output(), Budget(seconds) as budget:
+        with without_output(), Budget(SECONDS) as budget:
             own = stop.lines[0]
             callers = (line for caller in stop.lines[1:] for line in (caller, *_loops_around(caller)))
             for line in chain([own], _lines_before(own, run), callers):

@@ -15,7 +15,7 @@ from .moments import function_of, names_seen
 from .reading import Source, parsed_source, read_source
 from .running import Stopped, without_output
 from .scope import MISSING, Scope
-from .trees import constant, name
+from .trees import as_read, constant
 
 KEYS = 8  # most keys of a dict, and values of a tuple, that are told
 
@@ -36,7 +36,6 @@ class Stop(NamedTuple):
     it, by their code.
     """
 
-    error: Exception
     lines: tuple[Line, ...]
     lineno: int
     may_run: bool
@@ -93,7 +92,7 @@ def stop_of(error: Exception) -> Stop | None:
         if not lines:
             return None
         source, statement, _ = lines[0]
-        stop = Stop(error, tuple(lines), steps[0].tb_lineno, may_run, source.words(statement), {})
+        stop = Stop(tuple(lines), steps[0].tb_lineno, may_run, source.words(statement), {})
         failed = _failed_expression(steps[0], statement)
         with without_output():
             return stop._replace(words=source.words(failed), operands=_operands(stop, failed))
@@ -133,7 +132,7 @@ def _operands(stop: Stop, failed: Any) -> dict[str, Any]:
         has_call = any(isinstance(node, ast.Call) for node in ast.walk(part))
         is_known = constant(part) is not None or isinstance(part, (ast.Constant, ast.Starred, ast.Slice))
         if not is_known and (stop.may_run or not has_call):
-            value = scope.value(_as_read(part))
+            value = scope.value(as_read(part))
             if value is not MISSING and _described(value):
                 values[source.words(part)] = value
     return values
@@ -159,15 +158,6 @@ def _parts(failed: Any, statement: ast.stmt) -> list[Any]:
     if isinstance(failed, ast.Tuple) and isinstance(statement, ast.Assign):  # x, w = cache
         return [statement.value]
     return []
-
-
-def _as_read(node: ast.expr) -> ast.expr:
-    """Return a name or an item that a statement writes to, as an expression that reads it."""
-    if isinstance(node, ast.Name):
-        return name(node.id)
-    if isinstance(node, ast.Subscript):
-        return ast.Subscript(node.value, node.slice, ast.Load())
-    return node
 
 
 def _described(value: Any) -> str:

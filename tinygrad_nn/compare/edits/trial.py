@@ -1,4 +1,4 @@
-"""Run a backward with an edit in it, and see which of its steps are wrong then."""
+"""Put an edit into the user's own function for a while, so that it runs as it is called."""
 
 from __future__ import annotations
 
@@ -97,13 +97,9 @@ def _code_in(lines: Sequence[str], function: FunctionType) -> CodeType | None:
     """Return the code that a function has in an edited source; None if it is not there."""
     code = function.__code__
     whole = _first_parsed(lines, function, lambda text: compile(text, code.co_filename, "exec"))
-    waiting: list[CodeType] = [] if whole is None else [whole]
-    for inner in waiting:
-        if (inner.co_name, inner.co_firstlineno, inner.co_freevars) == (
-                code.co_name, code.co_firstlineno, code.co_freevars):  # fmt: skip
-            return inner
-        waiting += [part for part in inner.co_consts if isinstance(part, CodeType)]
-    return None
+    return next((inner for inner in (() if whole is None else _codes_in(whole)) if (
+        inner.co_name, inner.co_firstlineno, inner.co_freevars) == (
+            code.co_name, code.co_firstlineno, code.co_freevars)), None)  # fmt: skip
 
 
 def _first_parsed(lines: Sequence[str], function: FunctionType, parse: Callable[[str], Any]) -> Any:

@@ -340,9 +340,10 @@ def judged_by_numbers(
 
 
 def wrong_steps_by_numbers(called: UserPasses, leaves: Sequence[Array]) -> frozenset[str] | None:
-    """Return the names of the gradients that are wrong by their own rules; None if the backward stops."""
+    """Return the names of the gradients wrong by their own rules; None if it stops, or none is of an input."""
     passes = NumericalPasses(called, leaves)
-    if passes.passes.backward.stopped is not None or not passes.matches:
+    inputs = passes.run.inputs_of
+    if passes.passes.backward.stopped is not None or all(m.version.node not in inputs for m in passes.matches):
         return None
     eps = float(np.finfo(np.float32).eps) if passes.passes.has_float32 else EPS
     both = zip(passes.matches, _judge_steps(passes, eps), strict=True)
