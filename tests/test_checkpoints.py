@@ -178,6 +178,15 @@ def test_the_same_training_resumes_with_new_or_used_objects(tmp_path: Path) -> N
         assert (tmp_path / name / "weights-3.safetensors").exists()
 
 
+def test_fewer_epochs_than_a_training_has_are_refused(tmp_path: Path) -> None:
+    trained = train(tmp_path, 3)
+    with pytest.raises(ValueError, match=r"a training of 3 epochs, and epochs=2 .*Write epochs=5 for 2 more"):
+        train(tmp_path, 2)
+    again = train(tmp_path, 3)
+    for layer, other in zip(trained, again, strict=True):
+        np.testing.assert_array_equal(layer.W.data, other.W.data, "nothing was trained")
+
+
 def test_what_a_docstring_and_a_line_number_change_decides_no_number() -> None:
     space: dict[str, Any] = {}
     for k, text in enumerate(('"one"', '"two"')):

@@ -798,6 +798,14 @@ def test_history_without_validation_has_one_line_and_no_legend(val: Any) -> None
         plot_history({})
 
 
+def test_names_of_many_classes_do_not_touch() -> None:
+    ax = plot_confusion(np.ones((60, 60), int), [f"class {k}" for k in range(60)])
+    canvas: Any = ax.figure.canvas
+    canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+
+
 def test_confusion_writes_rows_of_true_classes() -> None:
     ax = plot_confusion(np.array([[5, 1], [0, 1200]]), names=["$a", 7])
     assert [(t.get_position(), t.get_text()) for t in ax.texts] == [

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .common.columns import pad, text_columns
 from .common.masked import check_unmasked
-from .common.printable import printable
+from .common.printable import counted, printable
 from .common.spelling import did_you_mean
 
 Array = NDArray[Any]
@@ -123,8 +123,8 @@ def cm(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> 
     guess, guessed_width = _labels(y_hat, "y_hat")
     if len(truth) != len(guess):
         raise ValueError(
-            f"cm: y has {len(truth)} rows (shape {np.shape(y)}) and y_hat {len(guess)} (shape {np.shape(y_hat)}); "
-            "each row needs its prediction. Pass the y of the x that was predicted."
+            f"cm: y has {counted(len(truth), 'row')} (shape {np.shape(y)}) and y_hat {len(guess)} (shape "
+            f"{np.shape(y_hat)}); each row needs its prediction. Pass the y of the x that was predicted."
         )
     if width and guessed_width and width != guessed_width:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..common.printable import counted
 from .app import app
 from .errors import reporting_errors
 
@@ -28,5 +29,5 @@ def _evaluate(model: str, data: str, encoding: str) -> None:
 
     network, found, rows = evaluate_table(model, data, encoding)
     report = Report()
-    report.line(f"{rows:,} rows of {data}", "bold")
+    report.line(f"{counted(rows, 'row')} of {data}", "bold")
     report.test_result(found, network.classes)

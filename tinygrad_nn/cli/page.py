@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -10,7 +11,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ..common.printable import html_text
+from ..common.printable import counted, html_text
 from ..solver.history import cell_text
 from .pictures import draw_run, row_loss
 from .report import difference_table, score_table, training_facts
@@ -93,7 +94,7 @@ def _scores(outcome: Outcome) -> str:
 
     rows = len(outcome.run.parts[outcome.scored][0])
     note = "" if outcome.scored == "test" else " There is no test part."
-    head = f"<p>On the {rows:,} rows of the {outcome.scored} part.{note}</p>"
+    head = f"<p>On the {counted(rows, 'row')} of the {outcome.scored} part.{note}</p>"
     if outcome.scores is None:
         off = outcome.errors
         return head if off is None else head + (
@@ -130,8 +131,9 @@ def _curves(outcome: Outcome) -> str:
         if not name.startswith("val_"):
             found = {"training": columns[name], "validation": columns.get(f"val_{name}", [])}
             charts.append(chart(name, {key: values for key, values in found.items() if values}))
-    if outcome.flow is not None:
-        charts.append(chart("gradient of W, root mean square", outcome.flow.norms, log=True))
+    if outcome.flow is not None:  # a training that was resumed has no gradients of the epochs before
+        norms = {name: [math.nan] * (len(history) - len(v)) + v for name, v in outcome.flow.norms.items()}
+        charts.append(chart("gradient of W, root mean square", norms, log=True))
     count = len(history)
     shown = range(count) if count <= SHOWN else [*range(SHOWN // 2), *range(count - SHOWN // 2, count)]
     rows = [[f"{k + 1:,}", *(cell_text(values[k]) for values in columns.values())] for k in shown]

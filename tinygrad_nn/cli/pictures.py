@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.printable import counted
 from ..solver import graph_loss
 from .deltas import deltas_of
 from .run import PreparedRun, prepare
@@ -48,5 +49,4 @@ def row_loss(run: PreparedRun, part: str) -> tuple[Tensor, dict[str, Any], str]:
 def loss_of(run: PreparedRun, x: Any, y: Any) -> tuple[Tensor, dict[str, Any], str]:
     """Return the loss of some rows, names of its values, and a title."""
     loss = graph_loss(run.network.layers, x, y, solver=run.solver)
-    rows = f"{len(x)} rows" if len(x) > 1 else "1 row"
-    return loss, {"x": x, "y": y, "loss": loss}, f"{run.solver.loss} of {rows}"
+    return loss, {"x": x, "y": y, "loss": loss}, f"{run.solver.loss} of {counted(len(x), 'row')}"

@@ -8,9 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..common.printable import counted
 from ..common.spelling import did_you_mean
 from ..data import Columns, Dataset, Table, load_digits, load_iris, read_table
-from ..data.columns import CATEGORIES
+from ..data.columns import CATEGORIES, number
 from ..data.table import Progress
 
 Array = np.ndarray[Any, Any]
@@ -104,10 +105,24 @@ def read_problem(options: Options, progress: Progress | None = None) -> Problem:
         options.data, options.target, kind=kind, features=features, encoding=options.encoding, missing=options.missing,
         categories=options.categories, fill=False, progress=progress,
     )  # fmt: skip
+    _refuse_too_large(options.data, table)
     return Problem(
         options.data, table.x, table.targets, table.kind, table.feature_names, table.target, table.classes,
         table.columns, tuple(_notes(table, kind)),
     )  # fmt: skip
+
+
+def _refuse_too_large(path: str, table: Table) -> None:
+    """Refuse numbers whose squares are infinite: no error of a prediction could be computed."""
+    columns = dict(zip(table.feature_names, table.x.T, strict=True))
+    if table.kind == "regression":
+        columns[table.target] = table.y
+    for name, values in columns.items():
+        if (large := values[np.abs(values) > LARGEST]).size:
+            raise ValueError(
+                f"{path}, column {name!r:.80}: {large[0]:g} is so large that its square is infinite. Correct it, or "
+                "delete that line."
+            )
 
 
 def _notes(table: Table, kind: str) -> Iterator[str]:
@@ -120,21 +135,28 @@ def _notes(table: Table, kind: str) -> Iterator[str]:
             yield f"{part.name}: read as {_FORMS[part.form]}"
     if table.lines:
         shown = ", ".join(map(str, table.lines[:5])) + (", ..." if len(table.lines) > 5 else "")
-        yield f"{len(table.lines):,} rows with a missing cell are left out (lines {shown})"
+        gone = counted(len(table.lines), "row")
+        yield f"{gone} with a missing cell {'is' if len(table.lines) == 1 else 'are'} left out (lines {shown})"
     holes = np.isnan(table.x)
     if holes.any():
         firsts = np.cumsum([0, *(len(part.names) for part in table.columns.parts)])[:-1]  # the first of each column
         rows, cells = int(holes.any(axis=1).sum()), int(holes[:, firsts].sum())
         what = {"mean": "mean", "median": "median", "most-frequent": "most frequent value"}[table.columns.missing or ""]
-        yield f"{cells:,} missing in {rows:,} rows: the {what} of the column in the training rows is used"
+        yield f"{cells:,} missing in {counted(rows, 'row')}: the {what} of the column in the training rows is used"
     values: Array | list[float] = np.unique(table.y) if table.kind == "regression" else []
     if kind == "auto" and 2 <= len(values) <= FEW_VALUES < len(table.y) and all(float(v).is_integer() for v in values):
         shown = ", ".join(f"{v:g}" for v in values)
         yield (f"{table.target} holds numbers ({shown}), so the kind is taken to be regression; if these are classes, "
                "add --kind classification")  # fmt: skip
+    decimals = sum("." in name and number(name) is not None for name in table.classes)
+    if decimals > FEW_VALUES:
+        yield (f"{table.target} holds {decimals:,} different numbers with decimals, each a class; if these "
+               "are amounts, add --kind regression")  # fmt: skip
 
 
 _FORMS = {"thousands": "numbers with commas between thousands", "decimal comma": "numbers with a decimal comma",
           "date": "dates, in days from 1970", "day first": "dates with the day first, in days from 1970",
-          "month first": "dates with the month first, in days from 1970"}  # fmt: skip
+          "month first": "dates with the month first, in days from 1970",
+          "month name": "dates with the name of the month, in days from 1970"}  # fmt: skip
+LARGEST = 1e150  # the square of a larger number is infinite
 FEW_VALUES = 10  # up to this many distinct integers may be classes

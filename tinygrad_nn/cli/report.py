@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..common.columns import text_columns
-from ..common.printable import printable
+from ..common.printable import counted, printable
 from ..compare import RoadsReport
 from ..metrics import format_cm
 from .predictions import Prediction
@@ -69,7 +69,7 @@ class Report:
         self.exact(str(outcome.history))
         rows = len(outcome.run.parts[outcome.scored][0])
         note = "" if outcome.scored == "test" else " (there is no test part)"
-        self.heading(f"Scores on the {rows:,} rows of the {outcome.scored} part{note}")
+        self.heading(f"Scores on the {counted(rows, 'row')} of the {outcome.scored} part{note}")
         self.test_result(outcome.scores or outcome.errors, outcome.run.problem.classes)
         self.heading("Gradients of the first batch before training, by three roads")
         self.roads(outcome.roads)
@@ -168,16 +168,16 @@ def training_facts(run: PreparedRun) -> list[tuple[str, str]]:
         extras.append(f"{regularization.method} with lam {regularization.lam:g}{mix}")
     if regularization.dropout:
         extras.append(f"dropout {regularization.dropout:g}")
-    inputs = f"{len(problem.x):,} rows of {problem.x.shape[1]} numbers{', scaled' if run.network.scaler else ''}"
+    inputs = f"{counted(len(problem.x), 'row')} of {counted(problem.x.shape[1], 'number')}"
     how = f"{solver.loss} by {solver.rule.name}, learning rate {solver.learning_rate:g}"
-    times = f"{settings.epochs:,} {'epoch' if settings.epochs == 1 else 'epochs'}"
+    times = counted(settings.epochs, "epoch")
     with_ = f"gradients by {run.options.gradients}, seed {run.options.seed}"
     return [
-        ("data", f"{problem.name}: {inputs}"),
+        ("data", f"{problem.name}: {inputs}{', scaled' if run.network.scaler else ''}"),
         *[("", note) for note in problem.notes],
         ("to predict", what),
         ("split", ", ".join(f"{rows[name]:,} {name}" for name in ("train", "val", "test"))),
-        ("network", f"{' - '.join(widths)}; {parameters:,} parameters, {layers[0].dtype}"),
+        ("network", f"{' - '.join(widths)}; {counted(parameters, 'parameter')}, {layers[0].dtype}"),
         ("training", ", ".join([how, *extras])),
         ("", f"{times} in batches of {settings.batch_size:,}, {with_}"),
     ]

@@ -20,6 +20,16 @@ def printable(text: object, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    Example:
+        >>> counted(1, "row"), counted(1200, "row")
+        ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def html_text(text: object, keep: str = "") -> str:
     """Return the text of `printable` with the reserved characters of HTML escaped as well."""
     from html import escape  # loads a table of thousands of names, which `import tinygrad_nn` does not need

@@ -25,6 +25,10 @@ CATEGORIES = 20  # default limit of the different texts in a column
 _COMMAS = re.compile(r"[+-]?\d{1,3}([,\s]\d{3})+(\.\d*)?")  # 30,913.44 or 30 913.44, also with a no-break space
 _POINTS = re.compile(r"[+-]?(\d{1,3}([.\s]\d{3})+|\d+)(,\d+)?")  # 30.913,44 or 30 913,44
 _SIGN = re.compile(r"^\s*[$€£¥]\s*|\s*[$€£¥%]\s*$")
+_MINUS = re.compile(r"^[−–]\s?(?=\d)|^\((?=[^()]*\)$)")  # −5, and (5) as in accounts
+_NAMES = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+          "december")  # fmt: skip
+_MONTHS = {short: k for k, name in enumerate(_NAMES, 1) for short in (name, name[:3])} | {"sept": 9}
 
 
 class CellError(ValueError):
@@ -58,15 +62,28 @@ def decimal_comma(cell: str) -> float | None:
     return float(re.sub(r"[.\s]", "", cell).replace(",", ".")) if _POINTS.fullmatch(cell) else None
 
 
-def without_sign(cell: str) -> str | None:
-    """Return the number of a cell without its sign of a currency or its %, as a text; None if it has none.
+def plain_number(cell: str) -> str | None:
+    """Return a number that is written with signs which are not read, as it should be written; None for other cells.
+
+    The signs are those of currencies, %, a typographic minus, and the parentheses of negative numbers in accounts.
 
     Example:
-        >>> without_sign("$1,200.50"), without_sign("12 %"), without_sign("12")
-        ('1,200.50', '12', None)
+        >>> plain_number("$1,200.50"), plain_number("12 %"), plain_number("(5)"), plain_number("−5"), plain_number("12")
+        ('1,200.50', '12', '-5', '-5', None)
     """
     bare = _SIGN.sub("", cell)
+    negative = _MINUS.match(bare)
+    if negative:
+        bare = f"-{_SIGN.sub('', bare[negative.end():].removesuffix(')'))}"
     return bare if bare != cell and (thousands(bare) is not None or decimal_comma(bare) is not None) else None
+
+
+def advice_on_sign(cell: str, others: str = "others") -> str:
+    """Return what is wrong with a number for which `plain_number` returns another, and how to write it."""
+    plain = plain_number(cell)
+    if plain and plain[0] == "-":
+        return f"is a negative number in another notation; write {plain!r:.80}, and {others} in the same way"
+    return f"and {others} are numbers with a sign; write them alone, {plain!r:.80}"
 
 
 def iso_date(cell: str) -> float | None:
@@ -88,6 +105,14 @@ def day_first(cell: str) -> float | None:
 def month_first(cell: str) -> float | None:
     """Return the days from 1970 to a date such as 5/31/2024."""
     return _parse_date(cell, r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})")
+
+
+def month_name(cell: str) -> float | None:
+    """Return the days from 1970 to a date such as 31 May 2024, 31-May-2024 or May 31, 2024."""
+    found = (re.fullmatch(r"(?P<d>\d{1,2})[ -](?P<m>[a-zA-Z]+)\.?,?[ -](?P<y>\d{4})", cell)
+             or re.fullmatch(r"(?P<m>[a-zA-Z]+)\.? (?P<d>\d{1,2}),? (?P<y>\d{4})", cell))  # fmt: skip
+    month = found and _MONTHS.get(found["m"].lower())
+    return day_first(f"{found['d']}.{month}.{found['y']}") if found and month else None
 
 
 def _parse_date(cell: str, pattern: str) -> float | None:
@@ -142,9 +167,9 @@ def class_name(cell: str) -> str:
 
 FORMS: dict[str, Callable[[str], float | None]] = {
     "number": number, "thousands": thousands, "decimal comma": decimal_comma,
-    "date": iso_date, "day first": day_first, "month first": month_first,
+    "date": iso_date, "day first": day_first, "month first": month_first, "month name": month_name,
 }  # fmt: skip
-DATES = ("date", "day first", "month first")
+DATES = ("date", "day first", "month first", "month name")
 
 
 @dataclass(frozen=True)
@@ -344,7 +369,7 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
         return Column(name, "number")
     there = [cell for cell in cells if not is_missing(cell)]
     order = ["number", "thousands", "decimal comma"] if delimiter == "," else ["number", "decimal comma", "thousands"]
-    for form in [*order, "date"]:
+    for form in [*order, "date", "month name"]:
         if all(FORMS[form](cell) is not None for cell in there):
             return Column(name, form)
     ways = [form for form in ("day first", "month first") if all(FORMS[form](cell) is not None for cell in there)]
@@ -360,16 +385,17 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
             raise CellError(row, name, f"{cells[row]!r:.80} is not a date written as others of the column are; correct "
                                      "it, delete that line, or leave the column out with features=[...].")  # fmt: skip
     count = Counter(there)
-    signed = [k for k, cell in enumerate(cells) if without_sign(cell)]
-    if signed and all(without_sign(cell) or number(cell) is not None for cell in there):
+    signed = [k for k, cell in enumerate(cells) if plain_number(cell)]
+    if signed and all(plain_number(cell) or number(cell) is not None for cell in there):
         row = signed[0]
-        alone = without_sign(cells[row])
-        raise CellError(row, name, f"{cells[row]!r:.80} and others are numbers with a sign; write them alone, "
-                                 f"{alone!r:.80}, or leave the column out with features=[...].")  # fmt: skip
+        raise CellError(row, name, f"{cells[row]!r:.80} {advice_on_sign(cells[row])}, or leave the column out with "
+                                 "features=[...].")  # fmt: skip
     if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # mostly numbers
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)
         cell, point = cells[row], cells[row].replace(",", ".", 1)
         fix = f"write a decimal point, {point!r:.80}" if number(point) is not None else "correct it"
+        if plain := plain_number(cell):
+            fix = f"write {plain!r:.80}"
         raise CellError(row, name, f"a non-numeric feature: {cell!r:.80} is not a number, as others of the column are; "
                                  f"{fix}, delete that line, or leave the column out with features=[...].")  # fmt: skip
     if len(count) > categories:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.arguments import as_generator
 from ..common.display import tuple_in_few_lines
 from ..common.masked import check_unmasked
+from ..common.printable import counted
 from ..common.spelling import named_options
 from .frames import column_labels, frame_array, frame_names, frame_rows, is_frame
 
@@ -134,7 +135,8 @@ class DataLoader:
             yield self.x[rows], self.y[rows]
 
     def __repr__(self) -> str:
-        return f"DataLoader({len(self.x)} rows, {len(self)} batches of {self.batch_size}, shuffle={self.shuffle})"
+        rows = counted(len(self.x), "row")
+        return f"DataLoader({rows}, {len(self)} batches of {self.batch_size}, shuffle={self.shuffle})"
 
 
 @named_options()
@@ -180,8 +182,8 @@ def _check_aligned(x: Any, y: Any, call: str, *, frames: bool = False) -> tuple[
         hint = " y looks transposed: pass y.T." if y.ndim == 2 and y.shape[1] == len(x) else ""
         hint = " x looks transposed: pass x.T." if x.ndim == 2 and x.shape[1] == len(y) else hint
         raise ValueError(
-            f"{call}: x has {len(x)} rows (shape {x.shape}) and y has {len(y)} (shape {y.shape}); each row of x needs "
-            f"its row of y.{hint or ' Drop the rows that have no partner.'}"
+            f"{call}: x has {counted(len(x), 'row')} (shape {x.shape}) and y has {len(y)} (shape {y.shape}); each row "
+            f"of x needs its row of y.{hint or ' Drop the rows that have no partner.'}"
         )
     if len(x) == 0:
         raise ValueError(f"{call}: no rows (x has shape {x.shape}); pass at least one sample.")

@@ -26,11 +26,12 @@ from tinygrad_nn.data.columns import (
     CellError,
     Column,
     Columns,
+    advice_on_sign,
     class_name,
     columns_of,
     is_missing,
     number,
-    without_sign,
+    plain_number,
 )
 from tinygrad_nn.data.encode import one_hot
 from tinygrad_nn.data.text_file import decoded_text, list_text
@@ -403,10 +404,10 @@ def _target(
             f"numbers ({cells[number_row]!r:.80} in line {grid.lines[number_row]}). Correct one, or say "
             "kind='classification'."
         )
-    if kind == "auto" and all(map(without_sign, cells)):
+    if kind == "auto" and all(map(plain_number, cells)):
         raise ValueError(
-            f"{grid.path}: {cells[0]!r:.80} and the other targets {name!r:.80} are numbers with a sign; write them "
-            f"alone, {without_sign(cells[0])!r:.80}, or say kind='classification'."
+            f"{grid.path}: {cells[0]!r:.80} {advice_on_sign(cells[0], f'the other targets {name!r:.80}')}, or say "
+            "kind='classification'."
         )
     if kind == "regression" or (kind == "auto" and not texts_at):
         if texts_at:
@@ -447,4 +448,6 @@ def _bad_target_text(grid: _Grid, row: int, name: str, text: str, role: str) -> 
         return f"{where}: {shown} is not a finite number, which {role} needs to be. Correct it, or delete that line."
     if "," in text and number(text.replace(",", ".", 1)) is not None:
         return f"{where}: {shown} is not a number here; write a decimal point, {text.replace(',', '.', 1)!r:.80}."
-    return f"{where}: {shown} is not a number, which {role} needs to be. Correct it, or say kind='classification'."
+    plain = plain_number(text)
+    fix = f"Write {plain!r:.80}" if plain else "Correct it"
+    return f"{where}: {shown} is not a number, which {role} needs to be. {fix}, or say kind='classification'."

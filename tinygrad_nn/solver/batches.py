@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..common.masked import check_unmasked
+from ..common.printable import counted
 from ..tensor import Tensor
 from ..tree import flatten
 from .checks import check_probabilities
@@ -158,8 +159,8 @@ def check_rows(call: str, x: Any, y: Any, names: tuple[str, str], loss: Any = No
             )
         if len(leaf) != len(leaves[0]):
             raise ValueError(
-                f"{call}: {names[0]} has {len(leaves[0])} rows and {name} has {len(leaf)} (shape {leaf.shape}); each "
-                "row of inputs needs its row of targets. Drop the rows that have no partner."
+                f"{call}: {names[0]} has {counted(len(leaves[0]), 'row')} and {name} has {len(leaf)} (shape "
+                f"{leaf.shape}); each row of inputs needs its row of targets. Drop the rows that have no partner."
             )
         if leaf.dtype.kind == "f" and not isinstance(leaf, np.memmap) and not np.isfinite(leaf).all():
             place = tuple(int(i) for i in np.argwhere(~np.isfinite(leaf))[0])

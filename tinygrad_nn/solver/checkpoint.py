@@ -90,13 +90,14 @@ def checkpoint_exists(folder: StrPath) -> bool:
 
 
 def load_checkpoint(
-    folder: StrPath, task: Task, setup: Mapping[str, str], rngs: Sequence[np.random.Generator], watch: Watch | None
+    folder: StrPath, task: Task, setup: Mapping[str, str], rngs: Sequence[np.random.Generator], watch: Watch | None,
+    epochs: int | None = None,
 ) -> tuple[Progress, History]:
     """Restore a model, its optimizer states and the random generators from a checkpoint.
 
     Raises:
-        ValueError: a file is truncated or was changed, or the checkpoint is of another training; the message says what
-            differs, and nothing is changed.
+        ValueError: a file is truncated or was changed, the checkpoint is of another training, or it has more than
+            `epochs` epochs; the message says what differs, and nothing is changed.
         FileNotFoundError: a weight file is missing.
 
     Warns:
@@ -117,6 +118,12 @@ def load_checkpoint(
             f"{_around_difference(now, then)} now. Use the same as before, or name another folder. Nothing was changed."
         )
     progress, _ = state.progress(), state.history()  # validate the epoch number before it is used in file names
+    if epochs is not None and progress.epoch > epochs:
+        more = progress.epoch + epochs
+        raise ValueError(
+            f"{printable(folder)} has a training of {progress.epoch} epochs, and epochs={epochs} counts all of them. "
+            f"Write epochs={more} for {epochs} more."
+        )
     stopping = None if watch is None else state.stopping(progress.epoch)
     files = state.files(progress.epoch, 0 if stopping is None else stopping[1])
     weights = {key: _weights(folder, progress.run, *file) for key, file in files.items()}

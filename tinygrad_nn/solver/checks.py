@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common.masked import check_unmasked
+from ..common.printable import counted
 from ..common.spelling import did_you_mean
 from ..nn.layer import Layer
 from ..tensor import Tensor
@@ -113,8 +114,8 @@ def check_targets(
     if len(array) != rows:
         hint = f" It looks transposed: pass {name}.T." if array.ndim == 2 and array.shape[1] == rows else ""
         raise ValueError(
-            f"{call}: {names[0]} has {rows} rows and {name} {len(array)} (shape {array.shape}); each row of inputs "
-            f"needs its row of targets.{hint or ' Drop the rows that have no partner.'}"
+            f"{call}: {names[0]} has {counted(rows, 'row')} and {name} {len(array)} (shape {array.shape}); each row of "
+            f"inputs needs its row of targets.{hint or ' Drop the rows that have no partner.'}"
         )
     if array.ndim == 1 and last.n_out == 1:
         array = array[:, None]

@@ -63,7 +63,7 @@ class BoundCheckpoint:
     setup: dict[str, str]
     drawn: list[np.random.Generator]
 
-    def load(self, task: Task, watch: Watch | None, resume: bool) -> tuple[Progress, History] | None:
+    def load(self, task: Task, watch: Watch | None, resume: bool, epochs: int) -> tuple[Progress, History] | None:
         """Restore the state from the checkpoint, if there is one; return progress and history, or ``None``."""
         if not store.checkpoint_exists(self.place.folder):
             return None
@@ -72,7 +72,7 @@ class BoundCheckpoint:
                 f"fit: {printable(self.place.folder)} holds the checkpoint of a training. Write resume=True to "
                 "continue it, or name another folder."
             )
-        return store.load_checkpoint(self.place.folder, task, self.setup, self.drawn, watch)
+        return store.load_checkpoint(self.place.folder, task, self.setup, self.drawn, watch, epochs)
 
     def save(self, training: Training) -> None:
         """Write a checkpoint if one is due after this epoch."""
@@ -114,7 +114,7 @@ class Training:
         """Train to the last epoch, or until early stopping or a callback ends it."""
         found = None
         if self.saved is not None and self.leads:
-            found = self.saved.load(self.task, self.watch, resume)
+            found = self.saved.load(self.task, self.watch, resume, self.settings.epochs)
         self.done, self.history = (Progress(schedule=_plateau(self.solver)), History()) if found is None else found
         if self.shared is not None:
             self.done, self.history = self.shared.begin(self.done, self.history, self.watch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -105,7 +106,8 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
     cell = max(0.62, min(0.8, 0.1 * widest), min(1.2, 0.095 * longest) if n <= 4 else 0.0)  # inches
     cell = cell if n <= MOST_COUNTS else 0.22
     margin = min(0.08 * longest, 3.0)
-    slanted = 0.7 * margin if n > 4 or 6.4 * longest > 72 * cell else 0.0  # inches below the map
+    slope = 45 if n <= MOST_COUNTS else 90  # slanted names would touch in columns as narrow as a line of text
+    slanted = math.sin(math.radians(slope)) * margin if n > 4 or 6.4 * longest > 72 * cell else 0.0  # inches below
     ax = _axes(ax, (max(4.2, 1.4 + margin + cell * n), max(3.8, 0.9 + cell * n + slanted)))
     whole = ax.figure.get_figure(root=True).get_figwidth() * ax.get_position().width  # inches, without the layout
     room = 72 * min(cell, whole / n)  # points per column
@@ -116,7 +118,8 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
         colour = "white" if share[i, j] > 0.55 else INK
         ax.text(j, i, f"{count:,}", ha="center", va="center", color=colour, fontsize=size)
     crowded = 6.4 * longest > room  # 6.4 points per letter of a tick label
-    ax.set_xticks(range(n), labels, rotation=45 if crowded else 0, ha="right" if crowded else "center")
+    aligned = "right" if crowded and slope == 45 else "center"
+    ax.set_xticks(range(n), labels, rotation=slope if crowded else 0, ha=aligned)
     ax.set_yticks(range(n), labels)
     ax.set(xlabel="predicted class", ylabel="true class")
     ax.set_xticks(np.arange(n - 1) + 0.5, minor=True)
