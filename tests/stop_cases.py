@@ -1133,6 +1133,7 @@ CASES: list[tuple[str, str, str, str, bool, str]] = [
     ),
     ("linreg_1d", "dX = np.outer(dr, w)", "dX = dr @ w", "dX = np.outer(dr, w)", True, "plain"),
     ("linreg_1d", "dX = np.outer(dr, w)", "dX = dr * w", "dX = np.outer(dr, w)", True, "plain"),
+    ("linreg_1d", "dX = np.outer(dr, w)", "dX = w * dr", "dX = np.outer(dr, w)", True, "plain"),
     ("linreg_1d", "dw = X.T @ dr", "dw = X @ dr", "dw = dr @ X", True, "plain"),
     ("linreg_1d", "n = len(y)", "n = y.shape[1]", "n = y.shape[0]", True, "plain"),
     ("linreg_1d", "db = dr.sum()", "db = dr.sum(axis=1)", "db = dr.sum()", True, "plain"),

@@ -16,6 +16,7 @@ import pytest
 from tests.stop_cases import CASES, PROGRAMS
 from tinygrad_nn import Layer, Solver, compare_gradients, compare_steps
 from tinygrad_nn.compare.budget import time_limit
+from tinygrad_nn.compare.edits import stops
 from tinygrad_nn.compare.edits.stops import stop_of
 
 rng = np.random.default_rng(0)
@@ -131,6 +132,7 @@ EARLIER = [  # mistakes in a line before the one that stops
     ("(p - y) / n", "(p - y).T / n"),
     ("(p - y) / n", "(p - y).sum(axis=0) / n"),
     ("1 - a1**2", "1 - z2**2"),
+    ("np.exp(z2 - z2.max(axis=1, keepdims=True))", "np.exp(z2 - z2.max(axis=1, keepdims=True)).T"),
 ]
 
 
@@ -198,6 +200,122 @@ def test_without_an_edit_only_the_shapes_are_told() -> None:
     sentences = told(lambda: compare_gradients(forward, NETWORK, manual=backward), SHORT)
     assert len(sentences) == 1
     assert "np.ones((3, 3)) is (3, 3); dz1 needs the shape of z1, (8, 5)." in sentences[0]
+
+
+def test_an_edit_that_does_not_give_the_shape_is_not_told_for_its_shape() -> None:
+    backward = made(SOURCE.replace("x.T @ dz1", "x @ dz1"), "da1 * g1", "da1 @ g1")
+    (text,) = told(lambda: compare_gradients(forward, NETWORK, manual=backward), SHORT)
+    assert text.endswith("da1 is (8, 5) and g1 is (8, 5); dz1 needs the shape of z1, (8, 5).")
+
+
+def test_beside_a_second_mistake_the_line_that_stops_is_edited_rather_than_one_before_it() -> None:
+    source = SOURCE.replace("dz2.sum(axis=0)", "dz2.mean(axis=0)")
+    backward = made(source, "e.sum(axis=1, keepdims=True)\n    p", "e.sum(axis=1)\n    p")
+    assert told(lambda: compare_gradients(forward, NETWORK, manual=backward))[-1].endswith(
+        "write p = e / s[:, None] instead of p = e / s. With this change it runs to its end, and each gradient is "
+        "right, but for b2."
+    )
+
+
+def test_a_wrong_step_stays_wrong_if_another_edit_mends_the_line_that_stops() -> None:
+    source = SOURCE.replace("dz2.sum(axis=0)", "dz2.mean(axis=0)")
+    report = compare_steps(forward, made(source, "x.T @ dz1", "x @ dz1"), NETWORK)
+    assert report.first_wrong == report.diagnoses[0].where == "line 12: db2 = dz2.mean(axis=0)"
+    assert report.diagnoses[0].kind != "convention"
+
+
+def test_a_wrong_step_stays_wrong_if_one_edit_before_it_mends_all() -> None:
+    source = SOURCE.replace("dz2.sum(axis=0)", "np.ones(n) @ dz2")
+    report = compare_steps(forward, made(source, "x.shape[0]", "x.shape[1]"), NETWORK)
+    assert [d.where for d in report.diagnoses] == ["line 9: n = x.shape[1] (dz2)", "line 12: db2 = np.ones(n) @ dz2"]
+    assert report.diagnoses[0].kind != "convention"
+
+
+FLAT = """
+def forward(x, theta):
+    return np.tanh(x @ theta[:20].reshape(4, 5)) @ theta[20:].reshape(5, 3)
+
+def backward(x, theta, dout):
+    k = 0
+    W = theta[k : k + 20].reshape(4, 5)
+    k += 20
+    V = theta[k:].reshape(5, 3)
+    h = np.tanh(x @ W)
+    dz = dout @ V.T * (1 - h**2)
+    return dz @ W.T, np.concatenate([(x.T @ dz).ravel(), (h.T @ dout).ravel()])
+"""
+
+
+def test_a_change_in_place_before_the_line_that_stops_is_mended() -> None:
+    backward = made(FLAT, "k += 20", "k -= 20")
+    inputs = X, rng.normal(size=35)
+    whole = " ".join(told(lambda: compare_gradients(backward.__globals__["forward"], inputs, manual=backward)))
+    assert "write k = 20 instead of k -= 20." in whole, whole
+
+
+VALUES = [  # a line, and what is said of the values in the expression that fails
+    ("return x[:, 9]", "x is (8, 4)"),
+    ("return x < d", "x is (8, 4) and d is (8, 3)"),
+    ("x[0] = d", "x is (8, 4) and d is (8, 3)"),
+    ("x = x @ d", "x is (8, 4) and d is (8, 3)"),
+    ("return grads['z']", "grads is a dict with the keys 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'"),
+    ("return many['z']", "many is a dict with the keys 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', ..."),
+    ("a, b = cache", "cache is a tuple of 3"),
+    ("a, b = sizes", "sizes is (1, 2, 3)"),
+    ("return (lambda a: a @ d)(x)", "a is (8, 4) and d is (8, 3)"),
+    ("np.add(x, d, x)", "x is (8, 4) and d is (8, 3)"),
+    ("return sum(x @ d for _ in range(2))", ""),
+    ("return x @ classes", "x is (8, 4) and classes is (3,) of integers"),
+]
+
+
+@pytest.mark.parametrize(("line", "values"), VALUES)
+def test_the_values_in_the_expression_that_fails(line: str, values: str) -> None:
+    f = made(f"def f(x, d, grads, many, cache, sizes, classes):\n    {line}\n", name="f")
+    with pytest.raises((ValueError, IndexError, KeyError)) as caught:
+        f(X, Y, dict.fromkeys("abcdefgh"), dict.fromkeys("abcdefghi"), (1, X, Y), (1, 2, 3), np.zeros(3, np.uint8))
+    stop = stop_of(caught.value)
+    assert stop is not None
+    assert stop.values == values
+
+
+def test_without_columns_the_statement_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stops, "_place_of", lambda step: [None] * 4)  # as under python -X no_debug_ranges
+    with pytest.raises(ValueError, match="matmul") as caught:
+        made("def f(x, d):\n    y = x @ d\n    return y\n", name="f")(X, Y)
+    stop = stop_of(caught.value)
+    assert stop is not None
+    assert stop.sentence == "It stopped in line 2 of f, at y = x @ d."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [("x.T @ dz1", "dz1 @ x.T", "transpose"), ("1 - a1**2", "1 - a1^2", "wrong_value"),
+     ("da1 * g1", "da1 * g1(a1)", "wrong_derivative")],
+)  # fmt: skip
+def test_the_kind_of_mistake_that_the_edit_mends(old: str, new: str, kind: str) -> None:
+    assert compare_steps(forward, made(SOURCE, old, new), NETWORK).diagnoses[-1].kind == kind
+
+
+def test_a_message_is_told_without_its_period() -> None:
+    report = compare_steps(forward, made(SOURCE, "g1 =", "raise ValueError(' No. ')\n    g1 ="), NETWORK)
+    assert report.diagnoses[-1].text.startswith("The backward stopped here with ValueError: No. The 4 gradients")
+
+
+def test_a_gradient_of_another_shape_is_wrong_though_the_line_that_stops_can_make_up_for_it() -> None:
+    backward = made(SOURCE, "da1 = dz2 @ W2.T", "da1 = W2 @ dz2.T")
+    report = compare_steps(forward, backward, NETWORK)
+    assert [(d.kind, d.where) for d in report.diagnoses] == [
+        ("transpose", "line 13: da1 = W2 @ dz2.T"), ("unknown", "line 15: dz1 = da1 * g1"),
+    ]  # fmt: skip
+
+
+def test_of_two_wrong_steps_before_the_line_that_stops_the_first_is_explained() -> None:
+    source = SOURCE.replace("dz2.sum(axis=0)", "dz2.mean(axis=0)").replace("dz2 @ W2.T", "2 * dz2 @ W2.T")
+    report = compare_steps(forward, made(source, "da1 * g1", "np.kron(da1, g1) @ np.ones((3, 3))"), NETWORK)
+    assert [d.where.partition(":")[0] for d in report.diagnoses] == ["line 12", "line 15"]
+    assert "A step before it is wrong, which may be the cause; mend that first." in report.diagnoses[-1].text
+    assert report.verdict.startswith("The gradient is WRONG in 2 of 4 steps")
 
 
 # ---- Conventions
@@ -404,6 +522,105 @@ def test_a_wrong_argument_of_a_right_helper() -> None:
     assert "write dx = through(dout, W) instead of dx = through(dout, v)." in whole
 
 
+LISTED = """
+def forward(xs, W):
+    return xs @ W
+
+def backward(xs, W, dout):
+    dW = np.zeros_like(W)
+    for t in range(len(dout)):
+        dW += xs[t].T @ dout[t]
+    return dout @ W.T, dW
+"""
+TURNED = """
+def forward(x, s):
+    return x.transpose(0, 2, 1, 3) * s
+
+def backward(x, s, dout):
+    dx = np.zeros_like(x)
+    dx += dout.transpose(0, 2, 1, 3) * s
+    return dx, (dout * x.transpose(0, 2, 1, 3)).sum((0, 1, 2))
+"""
+JOINED = """
+def forward(x, W):
+    return x @ W
+
+def backward(x, W, dout):
+    upper, lower = x[:, :2].T @ dout, x[:, 2:].T @ dout
+    dW = np.concatenate([upper, lower])
+    return dout @ W.T, dW
+"""
+IN_CACHE = """
+def forward(x, W):
+    return x @ W, (x, W)
+
+def backward(dout, cache):
+    x, W = cache
+    dx = dout @ W.T
+    dW = x.T @ dout
+    return dx, dW
+"""
+SCALED = """
+def forward(x, s):
+    return x * s
+
+def backward(x, s, dout):
+    dx = dout * s
+    return dx, dout * x
+"""
+DOTTED = """
+def forward(x, W):
+    return x @ W
+
+def backward(x, W, dout):
+    dW = x.T.dot(dout)
+    return dout @ W.T, dW
+"""
+FORMS = [  # a program, what is right and wrong in it, inputs
+    (LISTED, "xs[t].T @ dout[t]", "xs.T @ dout[t]", (SEQUENCE, W1)),
+    (TURNED, "dout.transpose(0, 2, 1, 3) * s", "dout.T * s", (rng.normal(size=(2, 3, 4, 5)), B1)),
+    (JOINED, "np.concatenate([upper, lower])", "np.concatenate(upper, lower)", (X, W1)),
+    (IN_CACHE, "x, W = cache", "W, x = cache", (X, W1)),
+    (SCALED, "dx = dout * s", "dx = dout @ s", (X, np.ones((8, 4)))),
+    (DOTTED, "x.T.dot(dout)", "dout.dot(x)", (X, W1)),
+]
+
+
+@pytest.mark.parametrize(("source", "old", "new", "inputs"), FORMS)
+def test_forms_of_mistakes_have_the_edit(source: str, old: str, new: str, inputs: tuple[Any, ...]) -> None:
+    backward = made(source, old, new)
+    whole = " ".join(told(lambda: compare_gradients(backward.__globals__["forward"], inputs, manual=backward)))
+    assert f"write {line_with(source, old)} instead of {line_with(source.replace(old, new), new)}." in whole, whole
+
+
+def test_a_cell_with_a_notebook_command_has_the_edit() -> None:
+    source = HELPERS.replace("dout @ W.T", "dout @ W")
+    backward = made(source)
+    file = backward.__code__.co_filename
+    text = "%matplotlib inline" + source
+    linecache.cache[file] = len(text), None, text.splitlines(True), file
+    whole = " ".join(told(lambda: compare_gradients(backward.__globals__["forward"], (X, W1), manual=backward)))
+    assert "write return dout @ W.T instead of return dout @ W." in whole
+
+
+@pytest.mark.parametrize(("parameters", "missing"), [("x, W, g, dstate", "dstate"), ("x, W, dA, dB", "dA")])
+def test_a_parameter_beside_the_cotangent_or_another_that_fits_nothing_is_missing(
+    parameters: str, missing: str
+) -> None:
+    backward = made(HELPERS, "def backward(x, W, dout)", f"def backward({parameters})")
+    with pytest.raises(TypeError, match=f"backward has a parameter '{missing}'"):
+        compare_steps(backward.__globals__["forward"], backward, (X, W1))
+
+
+def test_a_report_names_the_line_of_the_helper_that_stops() -> None:
+    source = HELPERS.replace("    dx = through(dout, W)\n    dW = x.T @ dout\n",
+                             "    dW = x.T @ dout\n    dx = through(dout, W)\n")  # fmt: skip
+    backward = made(source, "dout @ W.T", "dout @ W")
+    (found,) = compare_steps(backward.__globals__["forward"], backward, (X, W1)).diagnoses
+    assert found.where == "line 10: dx = through(dout, W)"
+    assert "It stopped in line 6 of through, at dout @ W: dout is (8, 5) and W is (4, 5)." in found.text
+
+
 @pytest.mark.parametrize("product", ["a1 @ dz2", "dz2 @ a1"])
 def test_of_two_mistakes_the_first_is_told_by_its_shape(product: str) -> None:
     backward = made(SOURCE.replace("a1.T @ dz2", product), "x.T @ dz1", "x @ dz1")
@@ -538,6 +755,40 @@ def backward(x, w, z):
     assert "write dw = x.T @ dz instead of dw = x @ dz." in report.diagnoses[-1].text
 
 
+FILLED = """
+def forward(x, w):
+    z = np.zeros((len(x), w.shape[1]))
+    for i in range(len(x)):
+        z[i] = x[i] @ w
+    return (z**2).sum()
+
+def backward(x, w, z):
+    twice = 2 * z
+    dw = x.T @ twice
+    dx = twice @ w.T
+    return dx, dw
+"""
+
+
+def test_without_a_graph_the_line_before_the_one_that_stops_is_mended() -> None:
+    backward = made(FILLED, "2 * z\n", "2 * z.T\n")
+    whole = " ".join(told(lambda: compare_steps(backward.__globals__["forward"], backward, (X, W1))))
+    assert "write twice = 2 * z instead of twice = 2 * z.T." in whole, whole
+
+
+def test_without_a_graph_two_wrong_gradients_of_inputs_are_judged() -> None:
+    backward = made(FILLED.replace("twice @ w.T", "3 * twice @ w.T"), "x.T @ twice", "x.T")
+    report = compare_steps(backward.__globals__["forward"], backward, (X, W1))
+    assert [(step.name, step.rule_ok) for step in report.steps] == [("dw", False), ("dx", False)]
+
+
+def test_without_a_graph_an_edit_after_which_another_line_stops_mends_nothing() -> None:
+    backward = made(FILLED.replace("twice @ w.T", "twice @ w"), "x.T @ twice", "x @ twice")
+    whole = " ".join(told(lambda: compare_steps(backward.__globals__["forward"], backward, (X, W1)), SHORT))
+    assert "x is (8, 4) and twice is (8, 5)" in whole
+    assert "runs to its end" not in whole
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -594,6 +845,25 @@ def test_code_that_writes_files_does_not_run_again(tmp_path: Path) -> None:
     backward = made(SOURCE, "x.T @ dz1", "x @ dz1 if log.write_text(log.read_text() + 'x') else 0", log=log)
     (only,) = told(lambda: compare_gradients(forward, NETWORK, manual=backward))
     assert "line 16 of backward, at x @ dz1: x is (8, 4) and dz1 is (8, 5)" in only
+    assert log.read_text() == "x"
+
+
+def test_a_part_of_a_line_that_writes_files_does_not_run_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("")
+    backward = made(SOURCE, "x.T @ dz1", "x[:log.write_text(log.read_text() + 'x')] @ dz1", log=log)
+    (only,) = told(lambda: compare_gradients(forward, NETWORK, manual=backward))
+    assert "dz1 is (8, 5)" in only
+    assert log.read_text() == "x"
+
+
+def test_a_method_that_writes_files_does_not_run_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("")
+    wrong = "dout.T * (1 - self.a**2) if log.write_text(log.read_text() + 'x') else 0"
+    net = made(NET, "dout * (1 - self.a**2)", wrong, "Net", W1=W1, B1=B1, log=log)
+    (only,) = told(lambda: compare_gradients(net(), X))
+    assert "dout.T is (5, 8)" in only
     assert log.read_text() == "x"
 
 

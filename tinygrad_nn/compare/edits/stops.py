@@ -119,7 +119,7 @@ def _statement_at(source: Source, step: TracebackType) -> ast.stmt | None:
 def _failed_expression(step: TracebackType, statement: ast.stmt) -> Any:
     """Return the expression in a statement whose evaluation raised an error; the statement itself if unclear."""
     place = _place_of(step)
-    nodes: list[Any] = [node for node in ast.walk(statement) if hasattr(node, "end_col_offset")]
+    nodes: list[Any] = [node for node in ast.walk(statement) if isinstance(node, ast.expr)]
     return next((n for n in nodes if place == (n.lineno, n.end_lineno, n.col_offset, n.end_col_offset)), statement)
 
 

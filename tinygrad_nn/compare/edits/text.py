@@ -69,8 +69,8 @@ def _spliced(source: Source, change: Change, old: Any) -> list[str]:
     if not start <= old_start <= old_end <= stop:
         return []
     new = ast.unparse(change.new)
-    is_index = change.field == "slice" and isinstance(change.new, ast.Tuple) and new.startswith("(")
-    bare = [new[1:-1]] if is_index else []  # x[n, t], not x[(n, t)]
+    is_open = change.field in ("slice", "targets") and isinstance(change.new, ast.Tuple) and new.startswith("(")
+    bare = [new[1:-1]] if is_open else []  # x[n, t] and x, w = cache, not x[(n, t)] and (x, w) = cache
     return [
         (source_text[start:old_start] + text.encode() + source_text[old_end:stop]).decode()
         for text in (*bare, new, f"({new})")

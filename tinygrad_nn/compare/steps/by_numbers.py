@@ -177,7 +177,7 @@ class ArrayRun:
         with tracing_calls(enter_frame):
             value = self.f(*args, **named)
         outs = [np.asarray(raw(t)) for t in results(_as_tensors(value, {}))[0]]
-        return [*(measured_values.get(node, self.bound[node].value) for node in measured), *outs]
+        return [*(measured_values.get(node, self.value_of(node)) for node in measured), *outs]
 
 
 def _is_value(x: Any) -> bool:

@@ -79,9 +79,10 @@ def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
     passes = UserPasses(called.forward, called.backward, called.inputs, called.names, np.random.default_rng(0))
     with edited(edit, called.backward) as is_possible:
         try:
-            run = passes.at(_leaves(called)) if is_possible else None
-        except NoGraphError:
-            return wrong_steps_by_numbers(passes, _leaves(called))
+            try:
+                run = passes.at(_leaves(called)) if is_possible else None
+            except NoGraphError:
+                return wrong_steps_by_numbers(passes, _leaves(called))
         except Exception:  # an edited function may raise anything
             return None
     if run is None or run.backward.stopped is not None or not run.backward.gradients:
