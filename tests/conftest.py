@@ -181,7 +181,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 # The quick part (`pytest -m "not slow"`) has of each test at most CASES cases, drawn evenly, others in each test, and
 # no more than take SHARE seconds. What a case takes is in seconds.txt, which `python -m tests.seconds` writes.
-CASES, SHARE = 3, 0.05
+CASES, SHARE = 4, 0.04
 WHOLE = ("tests/test_closure.py::test_a_rule_is_closed",)  # each row of the table of primitives is in the quick part
 RECORD = Path(__file__).with_name("seconds.txt").read_text(encoding="utf-8")
 SECONDS = {test: float(seconds) for seconds, test in map(str.split, RECORD.splitlines())}

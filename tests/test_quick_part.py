@@ -17,7 +17,7 @@ def test_{name}(k): pass
 
 def test_the_quick_part_has_some_cases_of_each_test(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_bytes((TESTS / "conftest.py").read_bytes())
-    (tmp_path / "seconds.txt").write_text("0.025 test_b.py::test_dear\n3.00 test_c.py::test_long\n")
+    (tmp_path / "seconds.txt").write_text("0.013 test_b.py::test_dear\n3.00 test_c.py::test_long\n")
     for file, name in {"a": "cheap", "b": "dear", "c": "long"}.items():
         (tmp_path / f"test_{file}.py").write_text(TABLE.format(name=name))
     command = [sys.executable, "-m", "pytest", "--rootdir=.", "-q", "--collect-only", "-o", "markers=slow", "-m"]

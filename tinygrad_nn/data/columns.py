@@ -392,15 +392,19 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
                                  "features=[...].")  # fmt: skip
     if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # mostly numbers
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)
-        cell, point = cells[row], cells[row].replace(",", ".", 1)
-        fix = f"write a decimal point, {point!r:.80}" if number(point) is not None else "correct it"
-        if plain := plain_number(cell):
-            fix = f"write {plain!r:.80}"
-        raise CellError(row, name, f"a non-numeric feature: {cell!r:.80} is not a number, as others of the column are; "
-                                 f"{fix}, delete that line, or leave the column out with features=[...].")  # fmt: skip
+        raise CellError(row, name, f"a non-numeric feature: {cells[row]!r:.80} is not a number, as others of the "
+                                 f"column are; {_edit_of(cells[row])}, delete that line, or leave the column out with features=[...].")  # fmt: skip
     if len(count) > categories:
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell))
         raise CellError(row, name, f"the column holds {len(count):,} different texts, such as {cells[row]!r:.80}; up "
                                  f"to {categories} become columns of 0 and 1. Leave it out with features=[...], or say "
                                  f"categories={len(count)}.")  # fmt: skip
     return Column(name, "text", tuple(sorted(count)))
+
+
+def _edit_of(cell: str) -> str:
+    """Return what to do about a cell that is no number in a column of numbers."""
+    plain, point = plain_number(cell), cell.replace(",", ".", 1)
+    if plain:
+        return f"write {plain!r:.80}"
+    return f"write a decimal point, {point!r:.80}" if number(point) is not None else "correct it"
