@@ -393,7 +393,8 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
     if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # mostly numbers
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)
         raise CellError(row, name, f"a non-numeric feature: {cells[row]!r:.80} is not a number, as others of the "
-                                 f"column are; {_edit_of(cells[row])}, delete that line, or leave the column out with features=[...].")  # fmt: skip
+                                 f"column are; {_edit_of(cells[row])}, delete that line, or leave the column out with "
+                                 "features=[...].")  # fmt: skip
     if len(count) > categories:
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell))
         raise CellError(row, name, f"the column holds {len(count):,} different texts, such as {cells[row]!r:.80}; up "
