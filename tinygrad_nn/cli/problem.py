@@ -114,10 +114,10 @@ def read_problem(options: Options, progress: Progress | None = None) -> Problem:
 
 def _refuse_too_large(path: str, table: Table) -> None:
     """Refuse numbers whose squares are infinite: no error of a prediction could be computed."""
-    columns = dict(zip(table.feature_names, table.x.T, strict=True))
+    columns = [*zip(table.feature_names, table.x.T, strict=True)]
     if table.kind == "regression":
-        columns[table.target] = table.y
-    for name, values in columns.items():
+        columns.append((table.target, table.y))
+    for name, values in columns:
         if (large := values[np.abs(values) > LARGEST]).size:
             raise ValueError(
                 f"{path}, column {name!r:.80}: {large[0]:g} is so large that its square is infinite. Correct it, or "
@@ -135,8 +135,8 @@ def _notes(table: Table, kind: str) -> Iterator[str]:
             yield f"{part.name}: read as {_FORMS[part.form]}"
     if table.lines:
         shown = ", ".join(map(str, table.lines[:5])) + (", ..." if len(table.lines) > 5 else "")
-        gone = counted(len(table.lines), "row")
-        yield f"{gone} with a missing cell {'is' if len(table.lines) == 1 else 'are'} left out (lines {shown})"
+        one, gone = len(table.lines) == 1, counted(len(table.lines), "row")
+        yield f"{gone} with a missing cell {'is' if one else 'are'} left out ({'line' if one else 'lines'} {shown})"
     holes = np.isnan(table.x)
     if holes.any():
         firsts = np.cumsum([0, *(len(part.names) for part in table.columns.parts)])[:-1]  # the first of each column
@@ -150,8 +150,8 @@ def _notes(table: Table, kind: str) -> Iterator[str]:
                "add --kind classification")  # fmt: skip
     decimals = sum("." in name and number(name) is not None for name in table.classes)
     if decimals > FEW_VALUES:
-        yield (f"{table.target} holds {decimals:,} different numbers with decimals, each a class; if these "
-               "are amounts, add --kind regression")  # fmt: skip
+        yield (f"{table.target} holds {decimals:,} different numbers with decimals, each a class; if these are "
+               "amounts, add --kind regression")  # fmt: skip
 
 
 _FORMS = {"thousands": "numbers with commas between thousands", "decimal comma": "numbers with a decimal comma",

@@ -78,6 +78,14 @@ def plain_number(cell: str) -> str | None:
     return bare if bare != cell and (thousands(bare) is not None or decimal_comma(bare) is not None) else None
 
 
+def edit_of(cell: str) -> str:
+    """Return what to do about a cell that is no number among numbers."""
+    plain, point = plain_number(cell), cell.replace(",", ".", 1)
+    if plain:
+        return f"write {plain!r:.80}"
+    return f"write a decimal point, {point!r:.80}" if number(point) is not None else "correct it"
+
+
 def advice_on_sign(cell: str, others: str = "others") -> str:
     """Return what is wrong with a number for which `plain_number` returns another, and how to write it."""
     plain = plain_number(cell)
@@ -393,7 +401,7 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
     if sum(number(cell) is not None for cell in there) >= 0.5 * len(there):  # mostly numbers
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell) and number(cell) is None)
         raise CellError(row, name, f"a non-numeric feature: {cells[row]!r:.80} is not a number, as others of the "
-                                 f"column are; {_edit_of(cells[row])}, delete that line, or leave the column out with "
+                                 f"column are; {edit_of(cells[row])}, delete that line, or leave the column out with "
                                  "features=[...].")  # fmt: skip
     if len(count) > categories:
         row = next(k for k, cell in enumerate(cells) if not is_missing(cell))
@@ -401,11 +409,3 @@ def _column(name: str, cells: Any, delimiter: str, categories: int) -> Column:
                                  f"to {categories} become columns of 0 and 1. Leave it out with features=[...], or say "
                                  f"categories={len(count)}.")  # fmt: skip
     return Column(name, "text", tuple(sorted(count)))
-
-
-def _edit_of(cell: str) -> str:
-    """Return what to do about a cell that is no number in a column of numbers."""
-    plain, point = plain_number(cell), cell.replace(",", ".", 1)
-    if plain:
-        return f"write {plain!r:.80}"
-    return f"write a decimal point, {point!r:.80}" if number(point) is not None else "correct it"

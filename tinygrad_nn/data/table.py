@@ -29,6 +29,7 @@ from tinygrad_nn.data.columns import (
     advice_on_sign,
     class_name,
     columns_of,
+    edit_of,
     is_missing,
     number,
     plain_number,
@@ -401,7 +402,7 @@ def _target(
         row, number_row = texts_at[0], next(row for row, value in enumerate(numbers) if value is not None)
         raise ValueError(
             f"{grid.path}: the target {name!r:.80} mixes texts ({cells[row]!r:.80} in line {grid.lines[row]}) and "
-            f"numbers ({cells[number_row]!r:.80} in line {grid.lines[number_row]}). Correct one, or say "
+            f"numbers ({cells[number_row]!r:.80} in line {grid.lines[number_row]}); {edit_of(cells[row])}, or say "
             "kind='classification'."
         )
     if kind == "auto" and all(map(plain_number, cells)):
@@ -446,8 +447,4 @@ def _bad_target_text(grid: _Grid, row: int, name: str, text: str, role: str) -> 
                 "missing='drop'.")  # fmt: skip
     if value is not None:
         return f"{where}: {shown} is not a finite number, which {role} needs to be. Correct it, or delete that line."
-    if "," in text and number(text.replace(",", ".", 1)) is not None:
-        return f"{where}: {shown} is not a number here; write a decimal point, {text.replace(',', '.', 1)!r:.80}."
-    plain = plain_number(text)
-    fix = f"Write {plain!r:.80}" if plain else "Correct it"
-    return f"{where}: {shown} is not a number, which {role} needs to be. {fix}, or say kind='classification'."
+    return f"{where}: {shown} is not a number, which {role} needs to be; {edit_of(text)}, or say kind='classification'."

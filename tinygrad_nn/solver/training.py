@@ -79,7 +79,8 @@ def fit(
         params: for a function: a dict of arrays, which may be nested; the trained arrays replace the given ones in it.
         metrics: name -> ``f(y, prediction)``; by default accuracy or r2, if the targets are suitable.
         early_stopping: an `EarlyStopping`; checkpoint: a folder, or a `Checkpoint`, for resuming after a crash.
-        resume: whether to continue from the checkpoint, if there is one in its folder yet.
+        resume: whether to continue from the checkpoint, if there is one in its folder yet; `settings.epochs` counts its
+            epochs too.
         class_weight: ``'balanced'``, or one weight per class for its rows in a cross-entropy.
         callbacks: each is called with an `Epoch` at its end; if one returns True, the training ends. If a callback
             also has methods ``due(number)`` and ``step(step)``, ``step`` gets the `Step` of each update that is due.
