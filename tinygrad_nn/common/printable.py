@@ -24,8 +24,8 @@ def counted(count: int, noun: str) -> str:
     """Return a count with its noun.
 
     Example:
-        >>> counted(1, "row"), counted(1200, "row")
-        ('1 row', '1,200 rows')
+        >>> counted(0, "row"), counted(1, "row"), counted(1200, "row")
+        ('0 rows', '1 row', '1,200 rows')
     """
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
