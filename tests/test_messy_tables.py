@@ -64,6 +64,8 @@ GOOD: dict[str, tuple[str | bytes, list[str], str]] = {
     "one column": (rows(30, lambda k, draw: f"{k},{'no' if k % 2 else 'yes'}", "a,y"), [], "30 rows of 1 number,"),
     "amounts as classes": (rows(30, lambda k, draw: f"{k},{k % 5},{k % 15}.5"), ["--kind", "classification"],
                            "y holds 15 different numbers with decimals, each a class; if these are amounts, add --k"),
+    "whole numbers as classes": (rows(30, lambda k, draw: f"{k},{k % 5},{k % 15}"), ["--kind", "classification"],
+                                 "30 rows of 2 numbers, scaled to predict"),  # without a note
     "thousands": (rows(30, lambda k, draw: f'{k},"30,913.{k}",{"no" if k % 2 else "yes"}'), [],
                   "b: read as numbers with commas between thousands"),
     "semicolons": (rows(30, lambda k, draw: f"{k};30.913,{k};{'no' if k % 2 else 'yes'}", "a;b;y"), [],

@@ -18,6 +18,7 @@ from tinygrad_nn.cli import main
 from tinygrad_nn.cli.page import command, page
 from tinygrad_nn.cli.run import Options, execute, prepare
 from tinygrad_nn.viz import plot_confusion
+from tinygrad_nn.viz.training import live
 from tinygrad_nn.viz.training.plots import legible
 
 EVIL = "</script><img src=x onerror=alert(1)>"
@@ -59,6 +60,16 @@ def text_of(html: str) -> str:
 
 
 # What it says.
+
+
+def test_curves_begin_at_the_epoch_in_which_a_resumed_training_records_them() -> None:
+    for epochs in ("2", "5"):
+        assert main(["train", "--epochs", epochs, "--checkpoint", "c", "--resume", "--report", "--quiet"]) == 0
+    html = Path("tinygrad-nn-out/report.html").read_text("utf-8")
+    begins = {title: float(x) for title, x in re.findall(
+        r'aria-label="([^"]*) by epoch">.*?<polyline points="([0-9.]+),', html, re.DOTALL)}  # fmt: skip
+    third = live.LEFT + (live.W - live.LEFT - live.RIGHT) * 2 / 4
+    assert begins == {"loss": live.LEFT, "accuracy": live.LEFT, "gradient of W, root mean square": third}
 
 
 def test_the_page_says_what_the_terminal_says(capsys: Capture) -> None:
