@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import linecache
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from itertools import chain
 from types import CodeType, FunctionType
 from typing import Any
@@ -80,32 +82,41 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
 def _edited_lines(function: FunctionType, edit: Edit) -> list[str]:
     """Return the lines of the file of a function with an edit in them; [] if its statement is not found."""
     lines = [*linecache.getlines(edit.file, function.__globals__)]
-    tree = _first_parsed(lines, function, ast.parse)
-    nodes = [] if tree is None else ast.walk(tree)
-    statements = [node for node in nodes if isinstance(node, ast.stmt) and node.lineno == edit.lineno]
-    if len(statements) != 1:
+    last = _last_lines(tuple(lines), function.__code__.co_firstlineno).get(edit.lineno)
+    if last is None:
         return []
-    body = getattr(statements[0], "body", None)
-    last = max(statements[0].lineno, body[0].lineno - 1) if body else statements[0].end_lineno or statements[0].lineno
     first = lines[edit.lineno - 1]
     text = first[: len(first) - len(first.lstrip())] + (edit.after.strip() or "pass") + "\n"
     lines[edit.lineno - 1 : last] = [text, *["\n"] * (last - edit.lineno)]
     return lines
 
 
+@lru_cache(maxsize=8)  # all edits of a file need it
+def _last_lines(lines: tuple[str, ...], first: int) -> dict[int, int]:
+    """Return the last line of each statement, without its body, by its line; none where several statements begin."""
+    tree = _first_parsed(lines, first, ast.parse)
+    nodes = [node for node in ([] if tree is None else ast.walk(tree)) if isinstance(node, ast.stmt)]
+    counts = Counter(node.lineno for node in nodes)
+    ends = {}
+    for node in nodes:
+        body = getattr(node, "body", None)
+        ends[node.lineno] = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno or node.lineno
+    return {line: last for line, last in ends.items() if counts[line] == 1}
+
+
 def _code_in(lines: Sequence[str], function: FunctionType) -> CodeType | None:
     """Return the code that a function has in an edited source; None if it is not there."""
     code = function.__code__
-    whole = _first_parsed(lines, function, lambda text: compile(text, code.co_filename, "exec"))
+    whole = _first_parsed(lines, code.co_firstlineno, lambda text: compile(text, code.co_filename, "exec"))
     return next((inner for inner in (() if whole is None else _codes_in(whole)) if (
         inner.co_name, inner.co_firstlineno, inner.co_freevars) == (
             code.co_name, code.co_firstlineno, code.co_freevars)), None)  # fmt: skip
 
 
-def _first_parsed(lines: Sequence[str], function: FunctionType, parse: Callable[[str], Any]) -> Any:
-    """Return what `parse` makes of a file, or of the lines of a function alone if the rest is no code; else None."""
+def _first_parsed(lines: Sequence[str], first: int, parse: Callable[[str], Any]) -> Any:
+    """Return what `parse` makes of a file, or of the function at line `first` alone if the rest is no code."""
     with suppress(SyntaxError):
         return parse("".join(lines))
     with suppress(SyntaxError):
-        return parse("".join(block_at(tuple(lines), function.__code__.co_firstlineno)))
+        return parse("".join(block_at(tuple(lines), first)))
     return None

@@ -13,6 +13,7 @@ from ..diagnosis import Diagnosis
 from ..edits import Edit
 from ..edits.mended_stops import Mended, add_notes, mended
 from ..edits.trial import edited
+from ..user_function import code_of
 from .arguments import arguments
 from .by_numbers import ArrayRun, wrong_steps_by_numbers
 from .mending import kind_of
@@ -78,14 +79,16 @@ def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
     """Return the names of the steps that are wrong with an edit, () if all inputs are right; None if it stops again."""
     passes = UserPasses(called.forward, called.backward, called.inputs, called.names, np.random.default_rng(0))
     with edited(edit, called.backward) as is_possible:
+        if not is_possible or _stops_again(called, edit):
+            return None
         try:
             try:
-                run = passes.at(_leaves(called)) if is_possible else None
+                run = passes.at(_leaves(called))
             except NoGraphError:
                 return wrong_steps_by_numbers(passes, _leaves(called))
         except Exception:  # an edited function may raise anything
             return None
-    if run is None or run.backward.stopped is not None or not run.backward.gradients:
+    if run.backward.stopped is not None or not run.backward.gradients:
         return None
     tape, right_gradients, matches, _ = matched(run)
     walked = injected(tape, matches)
@@ -99,6 +102,18 @@ def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
     found = {m.gradient.name for m in matches}
     missing = {name for name in edit.names if names.of(name) is not None and name not in found}  # it holds no array
     return frozenset({matches[k].gradient.name for k in wrong} | missing)
+
+
+def _stops_again(called: UserPasses, edit: Edit) -> bool:
+    """Tell whether a backward with an edit in its own lines raises an error, after the forward that has run."""
+    code = code_of(called.backward)
+    if not called.runs or code is None or (code.co_filename, code.co_name) != (edit.file, edit.function):
+        return False  # the forward may run an edited helper as well
+    try:
+        called.call(called.backward, 0)  # without the record of its names, which takes ten times as long
+    except Exception:  # an edited function may raise anything
+        return True
+    return False
 
 
 def _call_backward(called: UserPasses) -> Any:
