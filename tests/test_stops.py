@@ -16,8 +16,13 @@ import pytest
 from tests.stop_cases import CASES, PROGRAMS
 from tinygrad_nn import Layer, Solver, compare_gradients, compare_steps
 from tinygrad_nn.compare.budget import time_limit
-from tinygrad_nn.compare.edits import stops
+from tinygrad_nn.compare.edits import Edit, stops
 from tinygrad_nn.compare.edits.stops import stop_of
+from tinygrad_nn.compare.edits.trial import edited
+from tinygrad_nn.compare.function.calling import arrange
+from tinygrad_nn.compare.steps import probes
+from tinygrad_nn.compare.steps.probes import UserPasses
+from tinygrad_nn.compare.steps.stopped import _wrong_with
 
 rng = np.random.default_rng(0)
 X, W1, B1 = rng.normal(size=(8, 4)), rng.normal(size=(4, 5)), rng.normal(size=5)
@@ -251,6 +256,59 @@ def test_a_change_in_place_before_the_line_that_stops_is_mended() -> None:
     inputs = X, rng.normal(size=35)
     whole = " ".join(told(lambda: compare_gradients(backward.__globals__["forward"], inputs, manual=backward)))
     assert "write k = 20 instead of k -= 20." in whole, whole
+
+
+KEPT = """
+def kept(x):
+    return x.T
+
+def forward(x, W):
+    z = x @ W
+    loss = (z**2).sum()
+    return loss, (kept(x), z)
+
+def backward(cache):
+    c, z = cache; n = 1
+    dz = 2 * z
+    dW = c.T @ dz
+    return dW
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "old", "new", "wrong", "traced"),
+    [
+        ("backward", "dW = c.T @ dz", "dW = c @ dz", frozenset(), 1),
+        ("backward", "dW = c.T @ dz", "dW = -c @ dz", {"dW"}, 1),
+        ("backward", "dW = c.T @ dz", "dW = c @ dz.T", None, 0),
+        ("backward", "dz = 2 * z", "dz = 2 * y", None, 0),
+        ("kept", "return x.T", "return x", frozenset(), 1),  # the forward leaves another value
+        ("kept", "return x.T", "return -x", {"dW"}, 1),
+        ("backward", "c, z = cache; n = 1", "c, z = cache[0].T, cache[1]", None, 0),  # of two statements in a line
+    ],
+)
+def test_what_is_wrong_with_an_edit_and_whether_the_names_are_recorded(
+    function: str, old: str, new: str, wrong: Any, traced: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = made(KEPT, name="__dict__")
+    called = UserPasses(space["forward"], space["backward"], arrange(space["forward"], (X, W1)), {}, rng)
+    assert called.at([X, W1]).backward.stopped is not None
+    runs: list[Any] = []
+    run = probes.run_backward
+    monkeypatch.setattr(probes, "run_backward", lambda *args: runs.append(args) or run(*args))
+    line = 1 + KEPT.splitlines().index(f"    {old}")
+    edit = Edit(line, old, new, "", function=function, file=space["__name__"])
+    assert _wrong_with(called, edit) == wrong
+    assert len(runs) == traced
+
+
+def test_an_edit_of_the_head_of_a_loop_keeps_what_is_in_it() -> None:
+    f = made("def f(n):\n    s = 0\n    for i in (\n        n\n    ):\n        s += i\n    return s\n", name="f")
+    with edited(Edit(3, "", "for i in range(n):", "", function="f", file=f.__globals__["__name__"]), f) as is_possible:
+        assert is_possible
+        assert f(4) == 6
+    with pytest.raises(TypeError):
+        f(4)
 
 
 VALUES = [  # a line, and what is said of the values in the expression that fails

@@ -213,13 +213,11 @@ class Pairing:
     def _of_argument(self, k: int, value: Any) -> dict[int, Any]:
         """Return the gradients of the arrays of argument `k`, by their index."""
         indices = self.indices.get(k, [])
-        if type(value) is np.ndarray and len(indices) == 1:
-            return {indices[0]: value}
+        name, is_one_of_several = self.all_inputs.names[k], len(self.indices) > 1
+        is_constant = name.lower() in LABELS or (_is_data(name) and is_one_of_several)
+        if value is None and (self.allows_missing or is_constant):
+            return {}
         if value is None:
-            name, is_one_of_several = self.all_inputs.names[k], len(self.indices) > 1
-            is_constant = name.lower() in LABELS or (_is_data(name) and is_one_of_several)
-            if self.allows_missing or is_constant:
-                return {}
             return {i: np.zeros(np.shape(self.all_inputs.leaves[i])) for i in indices}
         if isinstance(value, dict) and isinstance(self.all_inputs.values[k], dict):
             value = {key: value[key] for key in self.all_inputs.values[k] if key in value} | value

@@ -187,7 +187,7 @@ def _runnable_changes(line: Line, budget: Budget) -> Iterator[tuple[float, Chang
         return
     ran: list[tuple[float, Change]] = []
     seen = set()
-    near = names_in(statement)
+    own_names = names_in(statement)
     ticker = Ticker()
     ticker.limit = ROUNDS
     for change in sorted(changes, key=lambda c: c.cost + NEGATIVE * _is_negative_index(c)):
@@ -196,7 +196,7 @@ def _runnable_changes(line: Line, budget: Budget) -> Iterator[tuple[float, Chang
         old = change.swap(change.new)
         try:
             ticker.start()
-            names = copy_names({n: drawn[n] for n in (*near, *names_in(change.new)) if n in drawn})
+            names = copy_names({n: drawn[n] for n in (*own_names, *names_in(change.new)) if n in drawn})
             names[TICK] = ticker
             exec(compile_statement(change.statement), names)
             bound = {n: names[n] for n in (*names_of(change.statement)[0], RETURNED) if n in names}

@@ -18,7 +18,6 @@ from ..conventions.code import kept_draws
 MARK = "<changed "  # prefix of the file name under which edited functions are compiled
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.generic, types.FunctionType, types.BuiltinFunctionType,
          types.ModuleType, type, np.ufunc, range, slice)  # fmt: skip
-ATOMS = frozenset({*PLAIN, np.bool_, np.int64, np.float32, np.float64})  # the most frequent, found by their type
 EVENTS = 20_000  # most line events that are recorded in one call
 
 
@@ -57,7 +56,7 @@ def without_output() -> Iterator[None]:
 def copy_value(value: Any, memo: dict[int, Any]) -> Any:
     """Return a deep copy of arrays, containers and objects; an object that occurs twice is copied once (`memo`)."""
     kind = type(value)
-    if kind in ATOMS or (kind is not np.ndarray and isinstance(value, PLAIN)):
+    if kind is not np.ndarray and isinstance(value, PLAIN):
         return value
     if id(value) in memo:
         return memo[id(value)][1]

@@ -46,8 +46,8 @@ def edited(edit: Edit, *owners: Any) -> Iterator[bool]:
 def _function_of(owner: Any, edit: Edit) -> FunctionType | None:
     """Return the function that has the line of an edit, or one that defines it: the owner, or one beside it."""
     functions = [*_functions_beside(owner)]
-    direct = (f for f in functions if _is_code_of(f.__code__, edit))
-    around = (f for f in functions if any(_is_code_of(inner, edit) for inner in _codes_in(f.__code__)))
+    direct = (f for f in functions if is_code_of(f.__code__, edit))
+    around = (f for f in functions if any(is_code_of(inner, edit) for inner in _codes_in(f.__code__)))
     return next(chain(direct, around), None)
 
 
@@ -66,7 +66,8 @@ def _functions_beside(owner: Any) -> Iterator[FunctionType]:
             yield function
 
 
-def _is_code_of(code: CodeType, edit: Edit) -> bool:
+def is_code_of(code: CodeType, edit: Edit) -> bool:
+    """Tell whether a code has the line of an edit."""
     is_there = code.co_filename == edit.file and code.co_name == edit.function
     return is_there and edit.lineno in {line for _, _, line in code.co_lines()}
 
@@ -91,7 +92,7 @@ def _edited_lines(function: FunctionType, edit: Edit) -> list[str]:
     return lines
 
 
-@lru_cache(maxsize=8)  # all edits of a file need it
+@lru_cache(maxsize=8)  # dozens of edits of one file are tried in a row
 def _last_lines(lines: tuple[str, ...], first: int) -> dict[int, int]:
     """Return the last line of each statement, without its body, by its line; none where several statements begin."""
     tree = _first_parsed(lines, first, ast.parse)

@@ -12,7 +12,7 @@ from ...common.printable import printable
 from ..diagnosis import Diagnosis
 from ..edits import Edit
 from ..edits.mended_stops import Mended, add_notes, mended
-from ..edits.trial import edited
+from ..edits.trial import edited, is_code_of
 from ..user_function import code_of
 from .arguments import arguments
 from .by_numbers import ArrayRun, wrong_steps_by_numbers
@@ -107,8 +107,8 @@ def _wrong_with(called: UserPasses, edit: Edit) -> frozenset[str] | None:
 def _stops_again(called: UserPasses, edit: Edit) -> bool:
     """Tell whether a backward with an edit in its own lines raises an error, after the forward that has run."""
     code = code_of(called.backward)
-    if not called.runs or code is None or (code.co_filename, code.co_name) != (edit.file, edit.function):
-        return False  # the forward may run an edited helper as well
+    if not called.runs or code is None or not is_code_of(code, edit):
+        return False  # the forward may run an edited helper, and leave other values
     try:
         called.call(called.backward, 0)  # without the record of its names, which takes ten times as long
     except Exception:  # an edited function may raise anything
