@@ -55,7 +55,7 @@ def test_inputs_have_the_names_of_parameters_or_of_keys() -> None:
 
 @pytest.mark.parametrize(
     ("f", "inputs", "came"),
-    [(two, (V,), r"two\(a: Any, b: Any\) -> Any does not take 1 inputs"), (two, V, "does not take one input"),
+    [(two, (V,), r"two\(a: Any, b: Any\) -> Any does not take 1 input"), (two, V, "does not take one input"),
      (two, {"a": V, "c": V}, "does not take a, c"), (two, [V, V, V], "does not take 3 inputs")],
 )  # fmt: skip
 def test_inputs_that_a_function_does_not_take(f: Any, inputs: Any, came: str) -> None:

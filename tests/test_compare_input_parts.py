@@ -746,7 +746,7 @@ def test_a_comparison_with_numbers_alone() -> None:
     assert [(d.kind, d.where, d.factor) for d in wrong.diagnoses] == [("scale", "x", "3")]
     assert [row.ok for row in wrong.rows] == [False, True]
     kink = numbers_of(lambda x, w, g: (g * np.sign(x), g), lambda x, w: np.abs(x) + w, np.array([0.0, 1.0]), C[:2])
-    kinks = "x: 1 entries are at a kink, where any slope between those on both sides is right."
+    kinks = "x: 1 entry at a kink, where any slope between those on both sides is right."
     assert kink.notes == ["Edit.", kinks]
     assert [i.tolist() for i in kink.ignored] == [[True, False], [False, False]]
     assert [row.ok for row in kink.rows] == [True, True]

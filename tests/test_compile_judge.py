@@ -185,7 +185,7 @@ def test_noise_is_looked_for_only_where_it_counts() -> None:
     assert runs == [False] + [True] * check.RUNS
     runs.clear()
     assert check.difference((np.array([1.0]), "other"), result, noisy(1e-6)) == "'other' instead of 'word'"
-    assert check.difference([np.ones(1)], result, noisy(1)) == "it returns 1 arrays instead of 2"
+    assert check.difference([np.ones(1)], result, noisy(1)) == "it returns 1 array instead of 2"
     assert runs == [], "words have no noise"
 
 

@@ -609,11 +609,11 @@ def test_what_a_backward_returns_is_taken_apart(inputs: dict[str, Any], found: A
 @pytest.mark.parametrize(
     ("inputs", "found", "what"),
     [
-        (TWO, (G, H, G), "3 gradients"), (TWO, (G,), "1 gradients"), (TWO, G, "a ndarray"), (TWO, "no", "a str"),
+        (TWO, (G, H, G), "3 gradients"), (TWO, (G,), "1 gradient"), (TWO, G, "a ndarray"), (TWO, "no", "a str"),
         (TWO, {"dx": G}, "no gradient of w; it has dx"), (TWO, {}, "no gradient of w; it has nothing"),
-        ({"x": [G, H], "w": H}, ([G], H), "1 arrays for x"), (X, {}, "no gradient of any input; it has nothing"),
+        ({"x": [G, H], "w": H}, ([G], H), "1 array for x"), (X, {}, "no gradient of any input; it has nothing"),
         ({"x": {"a": G, "b": H}, "w": H}, {"dw": H, "da": G}, "no gradient of x['b']; it has da, dw"),
-        ({"x": {"a": G, "b": H}, "w": H}, {"dw": H, "dx": {"a": G}}, "1 arrays for x"),
+        ({"x": {"a": G, "b": H}, "w": H}, {"dw": H, "dx": {"a": G}}, "1 array for x"),
         ({"a": {"W": G}, "b": {"W": H}}, {"dW": G}, "no gradient of b['W']; it has dW"),
         ({"x": G, "w": H, "v": H}, {"dv": H}, "no gradient of w; it has dv"), (X, {"dx": "no"}, NO_NUMBERS),
         (X, ("no",), NO_NUMBERS), ({"w": G}, {"y": G}, "no gradient of w; it has y"), (TWO, None, "a NoneType"),

@@ -180,7 +180,7 @@ def test_a_text_among_the_arguments_is_no_number_even_if_it_names_a_kind_of_numb
 
 
 OTHER, LEFT = "the rule of own returned", "with None for parts without one."
-COUNT = f"{OTHER} {{}} gradients for 2 arguments; return a tuple with one per argument, None if it has none."
+COUNT = f"{OTHER} {{}} for 2 arguments; return a tuple with one per argument, None if it has none."
 
 
 def own(x: Any, y: Any) -> Any:
@@ -190,8 +190,9 @@ def own(x: Any, y: Any) -> Any:
 @pytest.mark.parametrize(
     ("make", "given", "text"),
     [
-        (custom_vjp, 2.0, COUNT.format(1)), (custom_vjp, (2.0,), COUNT.format(1)),
-        (custom_vjp, [1.0, 2.0, 3.0], COUNT.format(3)),
+        (custom_vjp, 2.0, COUNT.format("1 gradient")),
+        (custom_vjp, (2.0,), COUNT.format("1 gradient")),
+        (custom_vjp, [1.0, 2.0, 3.0], COUNT.format("3 gradients")),
         (custom_jvp, 2.0, f"{OTHER} float for the result, a dict with a; return the same containers, {LEFT}"),
     ],
 )  # fmt: skip

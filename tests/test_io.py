@@ -121,7 +121,7 @@ def resigned(tmp_path: Path, change: object) -> Path:
         (lambda known: known["layers"].pop(), "4 arrays for 1 layers"),
         (lambda known: known.pop("task"), "'task'"),
         (lambda known: known.update(classes=["a"]), "1 class names"),
-        (lambda known: known.update(scaler={"mean": [0], "scale": [1]}), "1 columns in scaler"),
+        (lambda known: known.update(scaler={"mean": [0], "scale": [1]}), "1 column in scaler"),
         (lambda known: known.update(task="clustering"), "known are"),
         (lambda known: known.update(layers={}), "layers is {}"),
         (lambda known: known.update(layers=[None]), "TypeError"),

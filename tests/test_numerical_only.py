@@ -190,7 +190,7 @@ def test_right_gradients_are_accepted_and_a_kink_is_noted() -> None:
         manual = eval("lambda x, g: g * np.where(x == 0, s, x > 0)", {"np": np, "s": slope})
         at = compare_gradients(cut, x, manual=manual)
         assert at.ok is ok, slope
-        assert "x: 1 entries are at a kink, where any slope between those on both sides is right." in at.notes
+        assert "x: 1 entry at a kink, where any slope between those on both sides is right." in at.notes
 
 
 # ---- Why a forward cannot run on Tensors

@@ -509,7 +509,7 @@ def test_files_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
     odd.graph.node[0].attribute.append(helper.make_attribute("kernel_shape", [2]))
     with pytest.raises(ValueError, match="the operator 'LpPool' is not known"):
         io.load_onnx(odd)
-    with pytest.raises(TypeError, match="one takes 1 inputs, x0; it got 2"):
+    with pytest.raises(TypeError, match="one takes 1 input, x0; it got 2"):
         io.load_onnx(model_of("Sin", [X], []))(X, X)
 
 

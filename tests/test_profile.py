@@ -567,7 +567,7 @@ def test_a_long_graph_of_a_step_is_compiled_on_request(monkeypatch: pytest.Monke
 
 def test_a_backend_that_was_left_out_is_named() -> None:
     found = replace(a_profile(operation(), compiling=(Compiling("numpy", 0.5, 1.0, 2.5),)), untried=("numba",))
-    assert "numba would take long to compile 1 operations and rules; compile=True does it." in str(found)
+    assert "numba would take long to compile 1 operation and rules; compile=True does it." in str(found)
 
 
 # -- What is printed and drawn

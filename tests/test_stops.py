@@ -311,6 +311,48 @@ def test_an_edit_of_the_head_of_a_loop_keeps_what_is_in_it() -> None:
         f(4)
 
 
+SEMICOLONS = """
+def forward(X, W1, W2, Y):
+    h = np.tanh(X @ W1)
+    o = h @ W2
+    return ((o - Y) ** 2).sum(), (X, h, o, W2, Y)
+
+def backward(cache):
+    X, h, o, W2, Y = cache; é = 2 * np.ones_like(o); do = é * (o - Y)
+    dW2 = h.T @ do; dh = do @ W2.T  # of the second
+    n = 1; dz = dh * (1 -
+                      h ** 2); dW1 = X.T @ dz / 2
+    for k in range(n): dW1 = dW1 + 0.5 * (X.T @ dz)
+    return {"W1": dW1, "W2": dW2}
+"""
+
+
+@pytest.mark.parametrize("compare", [compare_gradients, compare_steps])
+@pytest.mark.parametrize(
+    ("old", "new", "edit"),
+    [
+        ("do @ W2.T", "do @ W2", "write dh = do @ W2.T instead of dh = do @ W2."),
+        ("h.T @ do", "h @ do", "write dW2 = h.T @ do instead of dW2 = h @ do."),
+        ("é * (o - Y)", "é @ (o - Y)", "write do = é * (o - Y) instead of do = é @ (o - Y)."),
+        ("h ** 2);", "h.T ** 2);", "write dz = dh * (1 - h ** 2) instead of dz = dh * (1 - h.T ** 2)."),
+        ("h ** 2); dW1 = X.T", "h ** 2); dW1 = X", "write dW1 = X.T @ dz / 2 instead of dW1 = X @ dz / 2."),
+        ("(X.T @ dz)", "(X @ dz)", "write dW1 = dW1 + 0.5 * (X.T @ dz) instead of dW1 = dW1 + 0.5 * (X @ dz)."),
+        ("range(n): dW1", "range(nn): dW1", "write for k in range(n): instead of for k in range(nn):."),
+    ],
+)
+def test_one_of_several_statements_in_a_line_is_edited(compare: Any, old: str, new: str, edit: str) -> None:
+    space = made(SEMICOLONS, old, new, name="__dict__")
+    rng = np.random.default_rng(0)
+    inputs = tuple(rng.normal(size=shape) for shape in ((5, 4), (4, 3), (3, 2), (5, 2)))
+    passes = space["forward"], space["backward"]
+    if compare is compare_gradients:
+        whole = " ".join(told(lambda: compare(passes[0], inputs, manual=passes[1])))
+    else:
+        whole = " ".join(told(lambda: compare(*passes, inputs)))
+    assert edit in whole, whole
+    assert "With this change it runs to its end, and each gradient is right." in whole
+
+
 VALUES = [  # a line, and what is said of the values in the expression that fails
     ("return x[:, 9]", "x is (8, 4)"),
     ("return x < d", "x is (8, 4) and d is (8, 3)"),

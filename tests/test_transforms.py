@@ -414,7 +414,7 @@ def test_custom_vjp_to_second_order_and_with_several_arguments() -> None:
     assert grad(lambda x: double(x, x, k=4))(3.0) == 24
     assert grad(grad(lambda x: double(x, x, k=4)))(3.0) == 8
     wrong = custom_vjp(lambda x, y: x * y, lambda g, out, x, y: g)
-    with pytest.raises(ValueError, match="returned 1 gradients for 2 arguments"):
+    with pytest.raises(ValueError, match="returned 1 gradient for 2 arguments"):
         grad(wrong)(2.0, 3.0)
     clipped = custom_vjp(lambda x: x * x, lambda g, out, x: (np.clip(2 * g * x, -1, 1),))
     assert grad(clipped)(3.0) == 1

@@ -816,7 +816,7 @@ def test_confusion_writes_rows_of_true_classes() -> None:
     for wrong, message in ((np.ones((2, 3)), r"\(2, 3\)"), (np.ones(3), "square"), (np.ones((0, 0)), "square")):
         with pytest.raises(ValueError, match=message):
             plot_confusion(wrong)
-    with pytest.raises(ValueError, match="2 classes, but there are 1 names"):
+    with pytest.raises(ValueError, match="2 classes, but names has 1"):
         plot_confusion(np.eye(2), names=["a"])
 
 

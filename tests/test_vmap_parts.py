@@ -298,9 +298,9 @@ NESTS = "; give one integer or None for all of it, or the same containers."
     ("call", "text"),
     [
         (lambda x: vmap(lambda x, y: x, (0,))(x, x),
-         f"in_axes=(0,) has 1 entries, and <lambda> was called with 2 arguments by position; {SHARED}"),
+         f"in_axes=(0,) has 1 entry, and <lambda> was called with 2 arguments by position; {SHARED}"),
         (lambda x: vmap(np.sin, [0, 0])(x),
-         f"in_axes=[0, 0] has 2 entries, and sin was called with 1 arguments by position; {SHARED}"),
+         f"in_axes=[0, 0] has 2 entries, and sin was called with 1 argument by position; {SHARED}"),
         (lambda x: vmap(np.add)(x, x[:2]),
          f"{FOUND} 3 along axis 0 of shape (3,) and 2 along axis 0 of shape (2,){NUMBER}"),
         (lambda x: vmap(np.add, None)(x, x), f"{FOUND} none, with in_axes=None{NUMBER}"),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .backward import ancestors
+from .common.printable import counted
 from .node import Node, alone, recording, thread
 from .ops.linalg import as_array, conj
 from .primitive import Primitive
@@ -86,7 +87,7 @@ def custom_vjp(f: Callable[..., Any], rule: Any = None) -> Callable[..., Any]:
         if not isinstance(found, (tuple, list)) or len(found) != len(args):
             count = len(found) if isinstance(found, (tuple, list)) else 1
             raise ValueError(
-                f"the rule of {_name(f)} returned {count} gradients for {len(args)} arguments; "
+                f"the rule of {_name(f)} returned {counted(count, 'gradient')} for {len(args)} arguments; "
                 "return a tuple with one per argument, None if it has none."
             )
         return [r for k, arg in enumerate(args) for r in _leaves_of(arg, found[k], f, f"argument {k}")]

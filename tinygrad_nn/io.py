@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .common.printable import printable
+from .common.printable import counted, printable
 from .common.spelling import did_you_mean, no_attribute
 from .data import Columns, Scaler
 from .files import StrPath, write_whole
@@ -79,7 +79,9 @@ class Network:
             ("columns in target_scaler", n_out if self.target_scaler is None else len(self.target_scaler.mean), n_out),
         ):
             if count != need:
-                raise ValueError(f"Network: {count} {what}, but the layers have {need} columns there; pass {need}.")
+                raise ValueError(
+                    f"Network: {count} {what}, but the layers have {counted(need, 'column')} there; pass {need}."
+                )
 
     def predict(self, x: Any) -> Array:
         """Return the output for unscaled inputs: class probabilities, or numbers in the unit of the target.
@@ -417,7 +419,7 @@ def _build(saved: dict[str, Any], arrays: Mapping[str, Array]) -> Network:
         layer.W, layer.b = W, b
         layers.append(layer)
     if len(arrays) != 2 * len(layers):
-        raise ValueError(f"{len(arrays)} arrays for {len(layers)} layers")
+        raise ValueError(f"{counted(len(arrays), 'array')} for {len(layers)} layers")
     scaler, target_scaler = (
         None if saved[name] is None else Scaler.from_dict(saved[name]) for name in ("scaler", "target_scaler")
     )

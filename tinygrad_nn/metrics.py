@@ -128,7 +128,7 @@ def cm(y: ArrayLike, y_hat: ArrayLike, classes: Sequence[Any] | None = None) -> 
         )
     if width and guessed_width and width != guessed_width:
         raise ValueError(
-            f"cm: y has {width} columns and y_hat {guessed_width}; both need one column per class. "
+            f"cm: y has {counted(width, 'column')} and y_hat {guessed_width}; both need one column per class. "
             f"Encode y with one_hot(labels, classes={guessed_width})."
         )
     columns = width or guessed_width
@@ -205,8 +205,8 @@ def format_cm(matrix: ArrayLike, names: Sequence[Any] | None = None) -> str:
         raise ValueError(f"format_cm: matrix has shape {counts.shape}; it needs (classes, classes), the result of cm.")
     if names is not None and len(names) != len(counts):
         raise ValueError(
-            f"format_cm: {len(names)} names for a matrix of {len(counts)} classes; pass one name per class, in its "
-            "order."
+            f"format_cm: {counted(len(names), 'name')} for a matrix of {len(counts)} classes; pass one name per "
+            "class, in its order."
         )
     numbers = [f"({k})" for k in range(1, len(counts) + 1)]
     heads = numbers if names is None else [printable(name) for name in names]

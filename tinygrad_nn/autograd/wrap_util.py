@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..common.printable import counted
 from .util import subvals
 
 
@@ -26,8 +27,8 @@ def unary_to_nary(unary_operator: Callable[..., Any]) -> Callable[..., Any]:
             needed = max([argnum] if single else argnum, default=-1)
             if needed >= len(args):
                 raise TypeError(
-                    f"argnum={argnum}, but {get_name(fun)} was called with {len(args)} arguments by position. Pass the "
-                    "differentiated arguments by position."
+                    f"argnum={argnum}, but {get_name(fun)} was called with {counted(len(args), 'argument')} by "
+                    "position. Pass the differentiated arguments by position."
                 )
 
             def unary(x: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..common.printable import counted
 from ..io import Network, load_network
 from ..solver import Settings, Solver
 from .predictions import read_for_network, read_targets
@@ -48,7 +49,7 @@ def _problem(network: Network, options: Options, model: str) -> Problem:
         name = known if options.dataset == "iris" and known in DATASETS else options.dataset
         problem = read_problem(Options(dataset=name))
         if problem.x.shape[1] != network.layers[0].n_in or (network.features or problem.features) != problem.features:
-            shown = ", ".join(network.features[:4]) or f"{network.layers[0].n_in} columns"
+            shown = ", ".join(network.features[:4]) or counted(network.layers[0].n_in, "column")
             raise ValueError(
                 f"{model} learned from other columns ({shown}, ...) than those of {name}; add the table: data=FILE.csv."
             )

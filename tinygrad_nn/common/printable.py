@@ -24,10 +24,11 @@ def counted(count: int, noun: str) -> str:
     """Return a count with its noun.
 
     Example:
-        >>> counted(0, "row"), counted(1, "row"), counted(1200, "row")
-        ('0 rows', '1 row', '1,200 rows')
+        >>> counted(0, "row"), counted(1, "entry"), counted(1200, "entry"), counted(2, "class")
+        ('0 rows', '1 entry', '1,200 entries', '2 classes')
     """
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{count:,} {noun if count == 1 else many}"
 
 
 def html_text(text: object, keep: str = "") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..common.arguments import as_generator
+from ..common.printable import counted
 from ..nn.layer import Layer
 from ..solver import BackProp, Solver
 from ..solver.checks import check_inputs, check_manual_loss, check_model, check_targets
@@ -113,7 +114,7 @@ class RoadsReport:
             return f"The roads do NOT agree on {', '.join(self.apart)}."
         of = "all" if self.checked + self.kinks == self.entries else f"{self.checked:,} of"
         kinks = f" ({self.kinks:,} at a kink left out)" if self.kinks else ""
-        return f"The three roads agree ({of} {self.entries:,} entries checked numerically{kinks})."
+        return f"The three roads agree ({of} {counted(self.entries, 'entry')} checked numerically{kinks})."
 
     def __str__(self) -> str:
         lines = [f"{'parameter':<12}{'largest':>11}{'manual-graph':>15}{'graph-num.':>13}{'manual-num.':>13}"]

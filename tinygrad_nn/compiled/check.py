@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import counted
 from ..node import switched
 from ..primitive import AtEqualValues
 from ..tensor import Tensor, raw
@@ -126,7 +127,7 @@ def difference(actual: Any, wanted: Any, run: Callable[[bool], Sequence[Any]]) -
     """
     left, right = ([array_or_scalar(x) for x in flatten(nest)[0]] for nest in (actual, wanted))
     if len(left) != len(right):
-        return f"it returns {len(left)} arrays instead of {len(right)}"
+        return f"it returns {counted(len(left), 'array')} instead of {len(right)}"
     slack: list[Any] = [None] * len(right)
     exact: Sequence[Any] = ()
     for count in range(RUNS + 1):

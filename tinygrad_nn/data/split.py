@@ -226,8 +226,8 @@ def _part_sizes(rows: int, train: float, test: float | None, val: float) -> tupl
     for part, size, count in (("train", train, n_train), ("test", test, n_test), ("val", val, n_val)):
         if count == 0 and (part == "train" or size > 0):
             raise ValueError(
-                f"data_split: {rows} rows with {part}_size={size:g} give {n_train} train, {n_test} test and {n_val} "
-                f"val rows; the {part} part would be empty. Raise {part}_size, or pass more rows."
+                f"data_split: {counted(rows, 'row')} with {part}_size={size:g} give {n_train} train, {n_test} test "
+                f"and {n_val} val rows; the {part} part would be empty. Raise {part}_size, or pass more rows."
             )
     return n_train, n_test, n_val
 

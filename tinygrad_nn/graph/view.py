@@ -10,6 +10,7 @@ from weakref import ref
 import numpy as np
 
 from ..common.pages import script_json
+from ..common.printable import counted
 from ..common.spelling import near_names
 from ..node import FREED, Node
 from ..tensor import Tensor
@@ -139,7 +140,7 @@ class GraphView:
         return self.nodes[number]
 
     def __repr__(self) -> str:
-        return f"<graph of {len(self.nodes)} nodes and {len(self.edges)} edges>"
+        return f"<graph of {counted(len(self.nodes), 'node')} and {counted(len(self.edges), 'edge')}>"
 
     def operands(self) -> list[list[int]]:
         """Return for each node the numbers of its operands, in the order of their slots."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..common.arguments import as_generator
+from ..common.printable import counted
 from ..ops.attention import attention, join_heads, self_attention, split_heads, weights
 from ..ops.neural import affine
 from ..tensor import Tensor, raw
@@ -72,7 +73,9 @@ class MultiHeadAttention(Module):
         self.n_key = self.n if n_key is None else check_count(name, "n_key", n_key)
         self.n_value = self.n if n_value is None else check_count(name, "n_value", n_value)
         if self.n % self.heads:
-            raise ValueError(f"{name}: {self.n} columns cannot be divided into {self.heads} heads of equal size.")
+            raise ValueError(
+                f"{name}: {counted(self.n, 'column')} cannot be divided into {self.heads} heads of equal size."
+            )
         if not 0 <= dropout < 1:
             raise ValueError(f"{name}: dropout={dropout!r}; the dropped share must be at least 0 and below 1.")
         self.dropout, self.batch_first = float(dropout), bool(batch_first)

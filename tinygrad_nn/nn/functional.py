@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..common.arguments import as_generator
+from ..common.printable import counted
 from ..common.spelling import no_attribute
 from ..ops import pooling
 from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
@@ -306,7 +307,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         raise TypeError(f"one_hot: class numbers are integers; these are of dtype {labels.dtype}. Write x.astype(int).")
     classes = int(labels.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {classes} classes.")
+        raise ValueError(
+            f"one_hot: class numbers from {labels.min()} to {labels.max()} do not fit {counted(classes, 'class')}."
+        )
     found = (labels[..., None] == np.arange(classes)).astype(np.int64)
     return Tensor(found) if isinstance(tensor, Tensor) else found
 
@@ -341,9 +344,11 @@ def _check_shapes(query: Any, key: Any, value: Any, mask: Any) -> None:
     if min(map(len, (q, k, v))) < 2:
         wrong = "query, key and value need two axes or more, (..., rows, columns). Write x[None] for one row"
     elif q[-1] != k[-1]:
-        wrong = f"key needs {q[-1]} columns, as many as query. Write key.swapaxes(-1, -2) if keys are columns"
+        columns = counted(q[-1], "column")
+        wrong = f"key needs {columns}, as many as query. Write key.swapaxes(-1, -2) if keys are columns"
     elif v[-2] != k[-2]:
-        wrong = f"value needs {k[-2]} rows, one for each key. Write value.swapaxes(-1, -2) if values are columns"
+        rows = counted(k[-2], "row")
+        wrong = f"value needs {rows}, one for each key. Write value.swapaxes(-1, -2) if values are columns"
     elif not _can_broadcast(*fronts):
         wrong = (
             "the axes in front of the last two need to broadcast: equal lengths, or 1, counted from behind. Write "

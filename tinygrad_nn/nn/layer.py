@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
+from ..common.printable import counted
 from ..common.spelling import named_options
 from ..ops.neural import affine as affine
 from ..tensor import Tensor
@@ -113,7 +114,9 @@ class Layer(Module):
             x = np.asarray(x, self.dtype)  # Python numbers take the dtype of the weights
         shape = np.shape(x)
         if not shape or shape[-1] != self.n_in:
-            raise ValueError(f"{self!r} takes {self.n_in} columns; x has shape {shape}.{_hint(shape, self.n_in)}")
+            raise ValueError(
+                f"{self!r} takes {counted(self.n_in, 'column')}; x has shape {shape}.{_hint(shape, self.n_in)}"
+            )
         return affine(x, self._W, self._b)
 
     def attributes(self) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..common.arguments import as_generator
 from ..common.masked import unmasked
+from ..common.printable import counted
 from ..ops.neural import affine
 from ..tensor import Tensor
 from .keywords import pytorch_names
@@ -56,7 +57,9 @@ class Linear(Module):
         """Return ``(..., n_out)`` for an array or Tensor ``(..., n_in)``."""
         x = as_input(x, self.weight.dtype)
         if not x.ndim or x.shape[-1] != self.n_in:
-            raise ValueError(f"{self!r} takes {self.n_in} columns; x has shape {x.shape}. {self._mend(x.shape)}")
+            raise ValueError(
+                f"{self!r} takes {counted(self.n_in, 'column')}; x has shape {x.shape}. {self._mend(x.shape)}"
+            )
         result: Tensor = affine(x, self.weight, 0.0 if self.bias is None else self.bias)
         return result  # (..., n_out)
 

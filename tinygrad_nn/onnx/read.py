@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.printable import printable
+from ..common.printable import counted, printable
 from ..common.spelling import did_you_mean
 from ..files import StrPath
 from ..nn.module import Module
@@ -85,7 +85,8 @@ class OnnxModule(Module):
         """
         if len(inputs) != len(self._inputs):
             raise TypeError(
-                f"{self.title()} takes {len(self._inputs)} inputs, {', '.join(self._inputs)}; it got {len(inputs)}."
+                f"{self.title()} takes {counted(len(self._inputs), 'input')}, {', '.join(self._inputs)}; it got "
+                f"{len(inputs)}."
             )
         values: dict[str, Any] = {"": None, **self._constants, **self._weights}
         for name, x in zip(self._inputs, inputs, strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import counted
 from ..tensor import Tensor, raw
 from .attributes import ORDINARY, Function, Node, ints, ordinary
 
@@ -54,7 +55,7 @@ def _split(node: Node, x: Any, sizes: Any = None) -> Any:
         each = -(-length // count) if node.opset >= 18 else length // count
         parts = [min(each, max(0, length - k * each)) for k in range(count)]
     if sum(parts) != length:
-        raise ValueError(f"axis {axis} has {length} entries, and parts of {parts} are asked for")
+        raise ValueError(f"axis {axis} has {counted(length, 'entry')}, and parts of {parts} are asked for")
     ends = np.cumsum(parts)[:-1].tolist()
     return tuple(np.split(x, ends, axis))
 

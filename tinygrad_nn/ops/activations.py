@@ -10,6 +10,7 @@ from math import pi, sqrt
 
 import numpy as np
 
+from ..common.printable import counted
 from ..primitive import Array, declare
 from .neural import sigmoid
 from .special import erfc, softplus
@@ -257,8 +258,8 @@ def _halves(x: Array, axis: int) -> tuple[Array, Array]:
     n, odd = divmod(x.shape[axis], 2)
     if odd:
         raise ValueError(
-            f"glu halves an axis, and axis {axis} of shape {x.shape} has {x.shape[axis]} entries, an odd number; make "
-            "the layer before it twice as wide as the result."
+            f"glu halves an axis, and axis {axis} of shape {x.shape} has {counted(x.shape[axis], 'entry')}, an odd "
+            "number; make the layer before it twice as wide as the result."
         )
     before = (slice(None),) * (axis % x.ndim)
     return x[(*before, slice(0, n))], x[(*before, slice(n, 2 * n))]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ..common.printable import counted
 from ..primitive import REGISTRY, Array, declare
 from .plain import as_operand, override
 from .sequence import index_along
@@ -110,8 +111,8 @@ def _steps(spacings: Sequence[Any], shape: Sequence[int]) -> list[Array]:
     for spacing, n in zip(spacings, shape, strict=True):
         if np.shape(spacing) not in ((), (n,)):
             raise ValueError(
-                f"np.gradient along an axis of {n} entries takes a number or {n} coordinates; it got an array of shape "
-                f"{np.shape(spacing)}."
+                f"np.gradient along an axis of {counted(n, 'entry')} takes a number or {n} coordinates; it got an "
+                f"array of shape {np.shape(spacing)}."
             )
     return [diff(as_operand(spacing)) if np.ndim(spacing) else spacing for spacing in spacings]
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..common.printable import counted
 from ..primitive import METHODS, REGISTRY, numpy_options
 from . import plain, selection, shape  # noqa: F401 - these define NumPy's methods, which are looked up below
 from . import reduce as _  # noqa: F401
@@ -156,7 +157,9 @@ def order(x: Any, dim: int = -1, descending: bool = False) -> Any:
 def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> Found:
     """Return the k largest (or smallest) values along an axis and their indices."""
     if not 0 <= k <= x.shape[dim]:
-        raise ValueError(f"topk: k={k}; axis {dim} of shape {x.shape} has {x.shape[dim]} entries. Take a smaller k.")
+        raise ValueError(
+            f"topk: k={k}; axis {dim} of shape {x.shape} has {counted(x.shape[dim], 'entry')}. Take a smaller k."
+        )
     first = np.take(order(x.data, dim, largest), range(k), axis=dim)
     return Found(np.take_along_axis(x, first, dim), _constant(first, x))
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ..common.printable import counted
 from ..primitive import OVERRIDES, REGISTRY, Array, declare
 from .elementwise import logaddexp_slope
 from .plain import checked_dtype, override, refuse_out
@@ -340,7 +341,7 @@ def _sliding_window_view(
     lengths = tuple(window_shape) if np.iterable(window_shape) else (window_shape,)
     axes = range(x.ndim) if axis is None else normalize_axis_tuple(axis, x.ndim, allow_duplicate=True)
     if len(lengths) != len(axes):
-        raise ValueError(f"sliding_window_view got {len(lengths)} lengths of windows for {len(axes)} axes.")
+        raise ValueError(f"sliding_window_view got {counted(len(lengths), 'length')} of windows for {len(axes)} axes.")
     for n, a in zip(lengths, axes, strict=True):
         x = window(x, n=n, axis=a)
     return x

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import counted
 from ..common.spelling import named_options, no_attribute
 from ..leaves import Watch, assign_gradient
 from ..tensor import Tensor
@@ -238,8 +239,8 @@ class Minimizer:
         check_gradients_given(gradients)
         if len(gradients) != len(parameters):
             raise ValueError(
-                f"step: {len(gradients)} gradients for {len(parameters)} parameters; pass one for each, or None if it "
-                "has none."
+                f"step: {counted(len(gradients), 'gradient')} for {len(parameters)} parameters; pass one for each, "
+                "or None if it has none."
             )
         for k, (t, g) in enumerate(zip(parameters, gradients, strict=True), 1):
             if g is not None and np.shape(g) != t.shape:

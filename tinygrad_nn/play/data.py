@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..common.printable import printable
+from ..common.printable import counted, printable
 from ..data import Columns, load_digits, load_iris, read_header, read_table, spirals, two_moons
 from .choices import DATASETS, Choices
 
@@ -115,8 +115,8 @@ class TableFile:
                 f"{columns:,} columns once texts are numbers", MOST_COLUMNS)  # fmt: skip
             raise ValueError(f"{printable(self.name)} has {many[0]}; the playground takes up to {many[1]:,}.")
         if rows < 4:
-            raise ValueError(f"{printable(self.name)} has {rows} rows; a few to train on and a few to test on are "
-                             "needed, at least 4.")  # fmt: skip
+            raise ValueError(f"{printable(self.name)} has {counted(rows, 'row')}; a few to train on and a few to test "
+                             "on are needed, at least 4.")  # fmt: skip
         notes = [f"{part.name}: {len(part.categories)} texts become as many columns of 0 and 1"
                  for part in found.columns.parts if part.form == "text"]  # fmt: skip
         if found.lines:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backward import ancestors
-from ..common.printable import printable
+from ..common.printable import counted, printable
 from ..compiled.function import Compiled, compile
 from ..graph.reachable import Snapshot
 from ..node import Node
@@ -44,7 +44,8 @@ def compiled_times(
         return ()
     backends = [wanted] if isinstance(wanted, str) else [one for one in _installed() if one not in profile.untried]
     if not backends:
-        why = f"its {len(profile.operations):,} operations and rules take long to compile; compile=True does it"
+        operations = counted(len(profile.operations), "operation")
+        why = f"its {operations} and rules take long to compile; compile=True does it"
         return (_estimate(profile, why),)
     step: Any = function.function if isinstance(function, Compiled) else function
     places: list[int | str] = [k for k, x in enumerate(args) if _requires_gradients(x)]

@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ..common.columns import pad, text_columns, truncate
-from ..common.printable import printable
+from ..common.printable import counted, printable
 from ..graph.summary import bytes_text
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _compiling(profile: Profile) -> list[str]:
     for why in dict.fromkeys(one.why for one in profile.compiling if one.why):
         rows += wrap(f"The call itself was not compiled: {why.rstrip('.')}.", WIDTH)
     if profile.untried and not profile.compiling[0].estimated:
-        count = f"{len(profile.operations):,} operations and rules"
+        count = f"{counted(len(profile.operations), 'operation')} and rules"
         untried = " and ".join(profile.untried)
         rows += wrap(f"{untried} would take long to compile {count}; compile=True does it.", WIDTH)
     return rows

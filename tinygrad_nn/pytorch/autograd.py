@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import transforms
 from ..backward import detect_anomaly
+from ..common.printable import counted
 from ..common.spelling import no_attribute, numpy_hint
 from ..custom import custom_vjp
 from ..gradcheck import assert_gradients, check_gradients
@@ -152,8 +153,8 @@ class Function:
                 found = found[: len(inputs)]  # those of inputs that were left out, as PyTorch allows
             if len(found) != len(inputs):
                 raise ValueError(
-                    f"{cls.__name__}.backward returned {len(found)} gradients for the {len(inputs)} inputs of forward; "
-                    "return one for each, None if it has none."
+                    f"{cls.__name__}.backward returned {counted(len(found), 'gradient')} for the {len(inputs)} "
+                    "inputs of forward; return one for each, None if it has none."
                 )
             live = any(isinstance(part, Tensor) for part in arriving)  # the gradient is being differentiated
             bare = found if live else tuple(map(raw, found))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import counted
 from ..common.spelling import no_attribute
 from ..tensor import raw
 from . import constructors
@@ -74,7 +75,9 @@ def random_split(dataset: Any, lengths: Sequence[Any], generator: Any = None) ->
         counts = [int(n * x) for x in lengths]
         lengths = [c + (k < n - sum(counts)) for k, c in enumerate(counts)]  # the first parts share the rest
     if sum(lengths) != n:
-        raise ValueError(f"random_split: lengths {list(lengths)} sum to {sum(lengths)}; the dataset has {n} samples.")
+        raise ValueError(
+            f"random_split: lengths {list(lengths)} sum to {sum(lengths)}; the dataset has {counted(n, 'sample')}."
+        )
     order = constructors.generator_or_shared(generator).permutation(n)
     return [Subset(dataset, part.tolist()) for part in np.split(order, np.cumsum(lengths)[:-1])]
 

@@ -40,8 +40,9 @@ def check_model(call: str, model: Any) -> list[Layer]:
         before, layer = model[k - 1], model[k]
         if layer.n_in != before.n_out:
             raise ValueError(
-                f"{call}: {layer_name(model, k)} takes {layer.n_in} columns, but {layer_name(model, k - 1)} gives "
-                f"{before.n_out}. Write Layer({before.n_out}, {layer.n_out}, {layer.activation!r})."
+                f"{call}: {layer_name(model, k)} takes {counted(layer.n_in, 'column')}, but "
+                f"{layer_name(model, k - 1)} gives {before.n_out}. "
+                f"Write Layer({before.n_out}, {layer.n_out}, {layer.activation!r})."
             )
         if layer.dtype != before.dtype:
             raise ValueError(
@@ -99,7 +100,8 @@ def check_inputs(call: str, model: Sequence[Layer], x: Any, name: str = "data_in
         else:
             hint = f"Make the layer with n_in={array.shape[1]}." if array.ndim == 2 else "Pass one row per sample."
         raise ValueError(
-            f"{call}: {layer_name(model, 0)} takes {first.n_in} columns; {name} has shape {array.shape}. {hint}"
+            f"{call}: {layer_name(model, 0)} takes {counted(first.n_in, 'column')}; {name} has shape {array.shape}. "
+            f"{hint}"
         )
     return _check_finite(call, array, name).astype(first.dtype, copy=False)
 
@@ -124,11 +126,12 @@ def check_targets(
         hint = (
             f"Encode labels with tinygrad_nn.data.one_hot({name}, {last.n_out})."
             if labels
-            else f"Pass {last.n_out} columns, or make the last layer with n_out=1." if array.size == len(array)
+            else f"Pass {counted(last.n_out, 'column')}, or make the last layer with n_out=1."
+            if array.size == len(array)
             else f"Make the last layer with n_out={array.shape[1]}." if array.ndim == 2 else "Pass one row per sample."
         )
         raise ValueError(
-            f"{call}: {layer_name(model, len(model) - 1)} gives {last.n_out} columns; {name} has shape "
+            f"{call}: {layer_name(model, len(model) - 1)} gives {counted(last.n_out, 'column')}; {name} has shape "
             f"{array.shape}. {hint}"
         )
     array = _check_finite(call, array, name)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import counted
 from ..distributed import Ranks, RowDraws, Shard, Sum, find_row_axes, on_shard, rank_environment
 from ..node import no_grad
 from ..tensor import raw
@@ -163,8 +164,8 @@ class SharedTraining:
         for leaf in leaves:
             if np.shape(leaf)[:1] != (shard.length,):
                 raise ValueError(
-                    f"fit: a prediction of {shard.length} rows has shape {np.shape(leaf)}; with comm= it has a row for "
-                    "each row of x, along its first axis."
+                    f"fit: a prediction of {counted(shard.length, 'row')} has shape {np.shape(leaf)}; with comm= it "
+                    "has a row for each row of x, along its first axis."
                 )
         own = [np.asarray(leaf)[: shard.stop - shard.start] for leaf in leaves]
         return rebuild([self.ranks.rows_on_first(leaf, shard) for leaf in own])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...common.printable import printable
+from ...common.printable import counted, printable
 from ...gradcheck.numerical import is_float
 from ..function.calling import COTANGENTS, Inputs, call_function
 from .code import Code, same_draws
@@ -158,11 +158,11 @@ def _check_fit(
         )
     if results >= len(value):
         raise TypeError(
-            f"compare_gradients: manual takes {len(cotangent_names)} gradients "
-            f"({printable(', '.join(cotangent_names))}) and a cache, but the forward returned {len(value)} values in "
-            "all. It must return one result for each gradient, and then the cache: `return out, cache`. A backward "
-            "that takes a result and labels instead, such as backward(AL, Y, caches), begins at a loss, so its forward "
-            "ends there: `return cost, AL, caches`, with Y among the inputs."
+            f"compare_gradients: manual takes {counted(len(cotangent_names), 'gradient')} "
+            f"({printable(', '.join(cotangent_names))}) and a cache, but the forward returned "
+            f"{counted(len(value), 'value')} in all. It must return one result for each gradient, and then the "
+            "cache: `return out, cache`. A backward that takes a result and labels instead, such as backward(AL, Y, "
+            "caches), begins at a loss, so its forward ends there: `return cost, AL, caches`, with Y among the inputs."
         )
     wrong = [k for k in range(results) if not is_float(value[k])]
     if not cotangent_names and not wrong and np.size(value[0]) != 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...common.printable import printable
+from ...common.printable import counted, printable
 from ...gradcheck.numerical import is_float
 from ...tensor import raw
 from ...tree import flatten
@@ -194,7 +194,7 @@ class Pairing:
             if gradients:
                 self._require_all(gradients, set(names))
                 return gradients
-        raise self._error(f"{len(returned)} gradients")
+        raise self._error(counted(len(returned), "gradient"))
 
     def _from_one_array(self, returned: Any, owners: list[int]) -> dict[int, Any]:
         """Return the gradients if one array was returned: the input is found by name, if it is alone, or by shape."""
@@ -225,7 +225,7 @@ class Pairing:
         if len(arrays) != len(indices) and len(indices) == 1:
             arrays = [value]
         if len(arrays) != len(indices):
-            raise self._error(f"{len(arrays)} arrays for {printable(self.all_inputs.names[k])}")
+            raise self._error(f"{counted(len(arrays), 'array')} for {printable(self.all_inputs.names[k])}")
         return dict(zip(indices, arrays, strict=True))
 
 

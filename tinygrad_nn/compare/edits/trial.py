@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...common.closures import closed_over
+from ..one_line import on_one_line
 from ..user_function import module_names, unwrapped
 from .reading import block_at
 from .search import Edit
@@ -83,26 +83,51 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
 def _edited_lines(function: FunctionType, edit: Edit) -> list[str]:
     """Return the lines of the file of a function with an edit in them; [] if its statement is not found."""
     lines = [*linecache.getlines(edit.file, function.__globals__)]
-    last = _last_lines(tuple(lines), function.__code__.co_firstlineno).get(edit.lineno)
-    if last is None:
+    spans = _spans(tuple(lines), function.__code__.co_firstlineno).get(edit.lineno, ())
+    if len(spans) > 1:  # a = 1; b = 2
+        spans = [span for span in spans if on_one_line(_cut(lines, span)[1].decode()) == edit.before]
+    if len(spans) != 1:
         return []
-    first = lines[edit.lineno - 1]
-    text = first[: len(first) - len(first.lstrip())] + (edit.after.strip() or "pass") + "\n"
-    lines[edit.lineno - 1 : last] = [text, *["\n"] * (last - edit.lineno)]
+    before, _, behind = _cut(lines, spans[0])
+    text = (before + (edit.after.strip() or "pass").encode() + behind).decode()
+    rows = spans[0].last - edit.lineno
+    lines[edit.lineno - 1 : spans[0].last] = [text.rstrip("\n") + "\n", *["\n"] * rows]
     return lines
 
 
+class Span(NamedTuple):
+    """The first line of a statement, its column there, and the line and column where it or its head ends."""
+
+    first: int
+    start: int
+    last: int
+    end: int | None  # columns are in bytes
+
+
+def _cut(lines: Sequence[str], span: Span) -> tuple[bytes, bytes, bytes]:
+    """Return what is before a statement in its lines, the statement, and what is behind it."""
+    rows = [line.encode() for line in lines[span.first - 1 : span.last]]
+    end = len(rows[-1]) if span.end is None else span.end
+    text = b"".join([*rows[:-1], rows[-1][:end]])
+    return text[: span.start], text[span.start :], rows[-1][end:]
+
+
 @lru_cache(maxsize=8)  # dozens of edits of one file are tried in a row
-def _last_lines(lines: tuple[str, ...], first: int) -> dict[int, int]:
-    """Return the last line of each statement, without its body, by its line; none where several statements begin."""
+def _spans(lines: tuple[str, ...], first: int) -> dict[int, list[Span]]:
+    """Return where the statements are that begin in each line."""
     tree = _first_parsed(lines, first, ast.parse)
-    nodes = [node for node in ([] if tree is None else ast.walk(tree)) if isinstance(node, ast.stmt)]
-    counts = Counter(node.lineno for node in nodes)
-    ends = {}
-    for node in nodes:
+    spans: dict[int, list[Span]] = {}
+    for node in [] if tree is None else ast.walk(tree):
+        if not isinstance(node, ast.stmt):
+            continue
         body = getattr(node, "body", None)
-        ends[node.lineno] = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno or node.lineno
-    return {line: last for line, last in ends.items() if counts[line] == 1}
+        last, end = node.end_lineno or node.lineno, node.end_col_offset
+        if body and body[0].lineno > node.lineno:
+            last, end = body[0].lineno - 1, None
+        elif body:  # for k in range(n): s += k
+            last, end = node.lineno, body[0].col_offset
+        spans.setdefault(node.lineno, []).append(Span(node.lineno, node.col_offset, last, end))
+    return spans
 
 
 def _code_in(lines: Sequence[str], function: FunctionType) -> CodeType | None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.printable import counted
 from ...gradcheck.numerical import Line, inner_product, same_arrays, to_double
 from ...node import Node
 from ...primitive import sum_to
@@ -64,10 +65,11 @@ def compare_without_graph(
     method = f"{reason.sentence[0].upper()}{reason.sentence[1:]}."
     notes = [reason.edit] if reason.edit else []
     entries_text = "every entry" if checked == size else (
-        f"{checked:,} of {size:,} entries, drawn at random, and along {DIRECTIONS} random directions of each input")
+        f"{checked:,} of {counted(size, 'entry')}, drawn at random, and along {DIRECTIONS} random directions of each "
+        "input")
     method += (f" Values by running it on arrays; derivatives by complex step, or extrapolated differences where it "
                f"takes no complex numbers, in float64, at {entries_text}.")  # fmt: skip
-    notes += [f"{row.name}: {w.kinks} entries are at a kink, where any slope between those on both sides is right."
+    notes += [f"{row.name}: {counted(w.kinks, 'entry')} at a kink, where any slope between those on both sides is right."
               for row, w in zip(rows, numerical, strict=True) if w.kinks]  # fmt: skip
     wrong = {i for i, row in enumerate(rows) if not row.ok}
     guard = largest_guard_in_code(code.source) if wrong else 0.0

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...common.printable import printable
+from ...common.printable import counted, printable
 from ...gradcheck.numerical import is_float
 from ...tensor import raw
 from ...tree import flatten
@@ -56,7 +56,7 @@ def arrange(f: Callable[..., Any], inputs: Any) -> Inputs:
     else:
         values, names = [inputs], _parameters(f, 1)
         if not _binds(f, (inputs,), {}):
-            received = f"{len(inputs)} inputs" if isinstance(inputs, (tuple, list)) else (
+            received = counted(len(inputs), "input") if isinstance(inputs, (tuple, list)) else (
                 printable(", ".join(map(str, inputs))) if isinstance(inputs, dict) else "one input")  # fmt: skip
             raise TypeError(
                 f"compare_gradients: {printable(getattr(f, '__name__', 'the function'))}{inspect.signature(f)} does "

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import counted
 from ...gradcheck.numerical import SAFETY, Estimate, Line, inner_product, to_double
 from ...node import recording
 from ...tree import flatten
@@ -246,8 +247,8 @@ def _compare_with_graph(
     notes += overflow_notes(at_point.trace)
     checked, size = checked_entries(rows)
     methods = "complex step, or extrapolated differences where the function takes no complex numbers,"
-    method = (f"Numerical: {methods} in float64 at {checked:,} of {size:,} entries, the worst of each array among "
-              f"them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
+    method = (f"Numerical: {methods} in float64 at {checked:,} of {counted(size, 'entry')}, the worst of each array "
+              f"among them, and along {DIRECTIONS} random directions of each input.")  # fmt: skip
     in_hull = Hull(sides, rounding, comparison.rng).right_at_kink(user_gradients)  # looks at more sides
     seen = [at_point.grads, *sides.limits(), *([user_gradients] if factors else [])]
     no_effect = has_no_effect(comparison.line.outs, comparison.float64_inputs, seen)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import counted
 from ...gradcheck.numerical import Line
 from ..diagnosis import Diagnosis
 from ..pattern import list_text
@@ -77,8 +78,8 @@ def diagnose_cotangent(comparison: ComparisonInput, i: int, right_gradient: Arra
     if variant is None:
         return None
     kind, text, _ = variant
-    evidence = (f"with this mistake, the numerical gradients become those of the backward at {len(places)} entries, "
-                "here and at another point")  # fmt: skip
+    evidence = (f"with this mistake, the numerical gradients become those of the backward at "
+                f"{counted(len(places), 'entry')}, here and at another point")  # fmt: skip
     return Diagnosis(kind, label, text, (evidence,), r"\bar x = J^T g")
 
 

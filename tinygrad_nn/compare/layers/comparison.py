@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...backward import ancestors, walk
+from ...common.printable import counted
 from ...nn.layer import Layer
 from ...solver import BackProp, Solver
 from ...solver.checks import check_inputs, check_manual_loss, check_model, check_targets
@@ -98,7 +99,7 @@ class ThreeRoads:
         """One line that tells what was compared: widths, activations, loss, rows and dtype."""
         case = self.case
         widths = " - ".join(map(str, case.widths))
-        return f"{widths} ({', '.join(case.names)}), {case.solver.loss}, {case.rows} rows, {case.dtype}"
+        return f"{widths} ({', '.join(case.names)}), {case.solver.loss}, {counted(case.rows, 'row')}, {case.dtype}"
 
     @property
     def losses(self) -> dict[str, float]:
@@ -305,8 +306,8 @@ def _answered_cases(cases: Sequence[Experiment], manual: Manual) -> Any:
 def _method(rows: Sequence[Row], verified: int, ratio: float) -> str:
     checked, size = checked_entries(rows)
     verified_text = f"; extrapolated differences confirm it along {verified} directions"
-    return (f"Numerical: complex step in float64 at {checked:,} of {size:,} entries, the worst of each array among "
-            f"them, and along {DIRECTIONS} random directions of each parameter"
+    return (f"Numerical: complex step in float64 at {checked:,} of {counted(size, 'entry')}, the worst of each array "
+            f"among them, and along {DIRECTIONS} random directions of each parameter"
             f"{verified_text if verified and ratio <= 1 else ''}.")  # fmt: skip
 
 

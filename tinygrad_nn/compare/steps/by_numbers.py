@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.printable import counted
 from ...gradcheck.numerical import Line, inner_product, same_arrays, to_double
 from ...node import Node, recording
 from ...tensor import Tensor, apply, raw
@@ -333,7 +334,7 @@ def judged_by_numbers(
              for k, (m, step) in enumerate(zip(passes.matches, judged, strict=True))]  # fmt: skip
     entries = sum(step.row.checked for step in judged)
     method = (f"{reason.sentence[0].upper()}{reason.sentence[1:]}. Each value is replaced by other numbers where it is "
-              f"assigned, and the forward goes on with them: {entries:,} entries, in float64.")  # fmt: skip
+              f"assigned, and the forward goes on with them: {counted(entries, 'entry')}, in float64.")  # fmt: skip
     inputs = {m.gradient.belongs_to: step.has_effect for m, step in zip(passes.matches, judged, strict=True)
               if step.row.role == "input"}  # fmt: skip
     return steps, passes.passes, notes, method, [] if reasons or any(inputs.values()) else [*inputs]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import counted
 from ...gradcheck.numerical import to_double
 from ..behaviour import blind_diagnosis, no_value_diagnosis
 from ..conventions.returned import DATA
@@ -153,7 +154,7 @@ def judge_run(
         reasons |= matching.explained(judged, wrong, plain)
     steps = [matching.step(k, step, reasons.get(k)) for k, step in enumerate(judged)]
     method = (f"Numerical: the graph from each value on, run again with other numbers in it, in float64 at "
-              f"{checked:,} entries and along a random direction of each value.")  # fmt: skip
+              f"{counted(checked, 'entry')} and along a random direction of each value.")  # fmt: skip
     blind = [] if reasons else matching.inputs_without_effect()
     return _report(title, run, steps, matching.notes, method, called, blind, found)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...common.columns import truncate
+from ...common.printable import counted
 from ...graph.summary import bytes_text
 from ...graph.view import GraphView
 from ...node import Node
@@ -22,8 +23,8 @@ def table(title: str, program: Program, memory: Memory) -> str:
     """Return a table with a line for each operation: its number, name, arguments, result, and where that is stored."""
     kernels = sum(op.kind == "kernel" for op in program.ops)
     count = sum(len(op.function.ops) if op.kind == "kernel" else 1 for op in program.ops)
-    head = f"{title}: {_plural(count, 'operation')}" + (f" in {_plural(kernels, 'kernel')}" if kernels else "")
-    lines = [f"{head}, {_plural(len(memory.slabs), 'buffer')}, {bytes_text(memory.bytes)}"]
+    head = f"{title}: {counted(count, 'operation')}" + (f" in {counted(kernels, 'kernel')}" if kernels else "")
+    lines = [f"{head}, {counted(len(memory.slabs), 'buffer')}, {bytes_text(memory.bytes)}"]
     lines.append(f"{'':>5} {'operation':<32} {'result':<20} {'bytes':>8} kept in")
     for op in program.ops:
         if op.kind == "kernel":
@@ -34,10 +35,6 @@ def table(title: str, program: Program, memory: Memory) -> str:
     outputs = [x for x in program.outputs if isinstance(x, Value)]
     lines.append(f"{'':>5} returns {', '.join(_value_text(x) for x in outputs)}"[:WIDTH])
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _plural(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _line(op: Op, program: Program, memory: Memory, kernel: Op | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...common.printable import counted
 from ...ops.neural import log_softmax, logsumexp, relu
 from ...ops.special import log_sigmoid, softplus
 from .reduction import Array, as_floats, check_pair, plain_values, reduce_values, refuse_where, without_reduction
@@ -357,15 +358,16 @@ def _labels(call: str, x: Array, target: Any, ignore_index: int | None, axis: in
             hint = f"Write target.reshape{rows or '(())'}."
         elif len(got) > len(x.shape):
             hint = "The prediction comes first: loss(prediction, target)."
-        raise ValueError(f"{call}: with {classes} classes on axis {axis} of shape {x.shape}, class numbers need the "
-                         f"shape {rows}; target has {got}. {hint}")  # fmt: skip
+        raise ValueError(f"{call}: with {counted(classes, 'class')} on axis {axis} of shape {x.shape}, class numbers "
+                         f"need the shape {rows}; target has {got}. {hint}")  # fmt: skip
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{call}: class numbers are integers; target is of dtype {labels.dtype}. Write "
                         f"target.astype(int); probabilities need the shape {x.shape}.")  # fmt: skip
     keep = np.ones(rows, bool) if ignore_index is None else labels != ignore_index
     outside = keep & ((labels < 0) | (labels >= classes))
     but = "" if ignore_index is None else f", or ignore_index={ignore_index}"
-    fix = f"with {classes} classes it must be from 0 to {classes - 1}{but}. Widen the last layer, or count from 0."
+    count = counted(classes, "class")
+    fix = f"with {count} it must be from 0 to {classes - 1}{but}. Widen the last layer, or count from 0."
     refuse_where(call, "target", labels, outside, fix)
     return np.where(keep, labels, 0), keep
 
@@ -384,7 +386,9 @@ def _classes_last(x: Array, axis: int) -> Array:
 def _class_weights(call: str, weight: Any, x: Array) -> Any:
     w = as_floats(call, "weight", plain_values(weight), x)
     if w.shape != x.shape[-1:]:
-        raise ValueError(f"{call}: weight has shape {w.shape}; for {x.shape[-1]} classes it needs {x.shape[-1:]}.")
+        raise ValueError(
+            f"{call}: weight has shape {w.shape}; for {counted(x.shape[-1], 'class')} it needs {x.shape[-1:]}."
+        )
     return w
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ...common.masked import unmasked
-from ...common.printable import printable
+from ...common.printable import counted, printable
 from ...tensor import Tensor, wrap
 from ...tree import Tree, children, described, flatten
 from .mapped import Level, mapped_behind
@@ -55,8 +55,9 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     def of_all(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, (tuple, list)) and len(in_axes) != len(args):
             raise ValueError(
-                f"in_axes={in_axes} has {len(in_axes)} entries, and {name} was called with {len(args)} arguments by "
-                "position; give one for each, None for an argument that all samples share."
+                f"in_axes={in_axes} has {counted(len(in_axes), 'entry')}, and {name} was called with "
+                f"{counted(len(args), 'argument')} by position; give one for each, None for an argument "
+                "that all samples share."
             )
         leaves, rebuild = flatten([list(args), kwargs])
         each = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(args)

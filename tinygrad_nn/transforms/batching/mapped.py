@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...common.entry_count import EntryCount
+from ...common.printable import counted
 from ...node import thread
 from ...ops.plain import delegate_methods, returns_plain
 from ...primitive import METHODS, OVERRIDES, Primitive, no_rule
@@ -290,7 +291,7 @@ class Mapped(Tensor):
         return repr(self)
 
     def __repr__(self) -> str:
-        return f"<one of {self.level.n} samples, {self.dtype}{list(self.shape)}>"
+        return f"<one of {counted(self.level.n, 'sample')}, {self.dtype}{list(self.shape)}>"
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError(NO_PLAIN)

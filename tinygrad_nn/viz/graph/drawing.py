@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...common.printable import printable
+from ...common.printable import counted, printable
 from ...common.spelling import named_options
 from ...files import write_whole
 from ...graph import GraphView
@@ -106,7 +106,8 @@ class Drawing:
 
     def __repr__(self) -> str:
         folded = f", folded to {len(self.picture.items)}" if self.picture.note else ""
-        return f"<drawing of {len(self.view)} nodes{folded}; a notebook shows it, .save('graph.svg') writes it>"
+        nodes = counted(len(self.view), "node")
+        return f"<drawing of {nodes}{folded}; a notebook shows it, .save('graph.svg') writes it>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the drawing to a file, completely or not at all, and return the path.

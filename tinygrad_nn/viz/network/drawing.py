@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...common.printable import counted
 from ...common.spelling import named_options
 from ...files import write_whole
 from ...graph.view import short_number
@@ -57,7 +58,8 @@ class NetworkDrawing:
         return self.svg
 
     def __repr__(self) -> str:
-        return f"<drawing of {len(self.columns) - 1} layers; a notebook shows it, .save('network.svg') writes it>"
+        layers = counted(len(self.columns) - 1, "layer")
+        return f"<drawing of {layers}; a notebook shows it, .save('network.svg') writes it>"
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the drawing as .svg, .png, .pdf or .html, completely or not at all, and return the path.
@@ -208,7 +210,9 @@ def _read_weights(stages: list[Stage]) -> tuple[list[Array], list[Array | None],
             shapes = " and ".join(str(array.shape) for array in (w, bias) if array is not None)
             raise ValueError(f"layer {k}: W is (n_out, n_in) and b (n_out,); these are {shapes}.")
         if k > 1 and w.shape[1] != W[k - 2].shape[0]:
-            raise ValueError(f"layer {k} takes {w.shape[1]} columns, but layer {k - 1} gives {W[k - 2].shape[0]}.")
+            raise ValueError(
+                f"layer {k} takes {counted(w.shape[1], 'column')}, but layer {k - 1} gives {W[k - 2].shape[0]}."
+            )
     kinds = [[getattr(stage.layer, "activation", ""), *stage.after] for stage in stages]
     return W, b, [shorten(", ".join(filter(None, map(_name_of, kind)))) for kind in kinds]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from ...common.printable import printable
+from ...common.printable import counted, printable
 from ...graph import short_number
 from ..graph.picture import shorten
 from ..theme import THEMES, Theme
@@ -135,7 +135,7 @@ def to_svg(net: NetworkDrawing, titled: bool = True) -> str:
     cut = 0.0 if titled or not net.title else TITLE
     width, height = net.size[0], net.size[1] - cut
     place = f' y="{cut:.0f}"' if cut else ""
-    title = printable(net.title or f"A neural network of {len(net.columns) - 1} layers")
+    title = printable(net.title or f"A neural network of {counted(len(net.columns) - 1, 'layer')}")
     out = [
         (f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" width="{width:.0f}" '
         f'height="{height:.0f}" viewBox="0 {cut:.0f} {width:.0f} {height:.0f}" style="max-width:100%;height:auto" '

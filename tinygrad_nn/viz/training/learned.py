@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...common.printable import counted
 from ...common.spelling import named_options
 from ...tensor import Tensor
 from ..graph.colour import SIGNED
@@ -98,7 +99,7 @@ def plot_decision_boundary(
             )
         truth = truth.argmax(axis=1) if truth.ndim == 2 and truth.shape[1] > 1 else truth.reshape(-1).astype(int)
         if len(truth) != len(data):
-            raise ValueError(f"y has {len(truth)} rows and x has {len(data)}.")
+            raise ValueError(f"y has {counted(len(truth), 'row')} and x has {len(data)}.")
         for k in np.unique(truth):
             label = _plain_text(names[k]) if names is not None else f"class {k}"
             ax.scatter(data[truth == k, i], data[truth == k, j], s=30, c=CLASSES[k % len(CLASSES)], label=label,

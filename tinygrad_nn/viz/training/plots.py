@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...common.printable import printable
+from ...common.printable import counted, printable
 from ...common.spelling import named_options
 from ...files import write_whole
 from ..graph.picture import shorten
@@ -101,7 +101,7 @@ def plot_confusion(matrix: Any, names: Sequence[Any] | None = None, ax: Axes | N
     n = len(counts)
     labels = [_plain_text(name) for name in (range(n) if names is None else names)]
     if len(labels) != n:
-        raise ValueError(f"the matrix has {n} classes, but there are {len(labels)} names: {labels}.")
+        raise ValueError(f"the matrix is of {counted(n, 'class')}, but names has {len(labels)}: {labels}.")
     longest, widest = max(map(len, labels)), max(len(f"{count:,}") for count in counts.flat)
     cell = max(0.62, min(0.8, 0.1 * widest), min(1.2, 0.095 * longest) if n <= 4 else 0.0)  # inches
     cell = cell if n <= MOST_COUNTS else 0.22
