@@ -120,7 +120,7 @@ def resigned(tmp_path: Path, change: object) -> Path:
         (lambda known: known["layers"][0].update(dtype="float16"), "of type"),
         (lambda known: known["layers"].pop(), "4 arrays for 1 layers"),
         (lambda known: known.pop("task"), "'task'"),
-        (lambda known: known.update(classes=["a"]), "1 class names"),
+        (lambda known: known.update(classes=["a"]), "1 class name"),
         (lambda known: known.update(scaler={"mean": [0], "scale": [1]}), "1 column in scaler"),
         (lambda known: known.update(task="clustering"), "known are"),
         (lambda known: known.update(layers={}), "layers is {}"),
@@ -251,7 +251,7 @@ def test_an_unsavable_network_is_refused_and_leaves_no_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"features": ("a",)}, "1 feature names"),
+        ({"features": ("a",)}, "1 feature name"),
         ({"classes": ("a", "b")}, "2 class names"),
         ({"target_scaler": Scaler.fit(np.ones((2, 2)))}, "2 columns in target_scaler"),
         ({"task": "x"}, "known are 'classification', 'regression'"),

@@ -71,16 +71,16 @@ class Network:
         if self.task not in TASKS:
             raise ValueError(f"Network: task={self.task!r}; known are {', '.join(map(repr, TASKS))}.")
         n_in, n_out = self.layers[0].n_in, self.layers[-1].n_out
-        for what, count, need in (
-            ("feature names", len(self.features) or n_in, n_in),
-            ("columns of a table", n_in if self.columns is None else len(self.columns.names), n_in),
-            ("class names", len(self.classes) or n_out, n_out),
-            ("columns in scaler", n_in if self.scaler is None else len(self.scaler.mean), n_in),
-            ("columns in target_scaler", n_out if self.target_scaler is None else len(self.target_scaler.mean), n_out),
+        for noun, where, count, need in (
+            ("feature name", "", len(self.features) or n_in, n_in),
+            ("column", " of a table", n_in if self.columns is None else len(self.columns.names), n_in),
+            ("class name", "", len(self.classes) or n_out, n_out),
+            ("column", " in scaler", n_in if self.scaler is None else len(self.scaler.mean), n_in),
+            ("column", " in target_scaler", n_out if self.target_scaler is None else len(self.target_scaler.mean), n_out),
         ):
             if count != need:
                 raise ValueError(
-                    f"Network: {count} {what}, but the layers have {counted(need, 'column')} there; pass {need}."
+                    f"Network: {counted(count, noun)}{where}, but the layers have {counted(need, 'column')} there; pass {need}."
                 )
 
     def predict(self, x: Any) -> Array:

@@ -24,10 +24,10 @@ def counted(count: int, noun: str) -> str:
     """Return a count with its noun.
 
     Example:
-        >>> counted(0, "row"), counted(1, "entry"), counted(1200, "entry"), counted(2, "class")
-        ('0 rows', '1 entry', '1,200 entries', '2 classes')
+        >>> counted(0, "array"), counted(1, "entry"), counted(1200, "entry"), counted(2, "class")
+        ('0 arrays', '1 entry', '1,200 entries', '2 classes')
     """
-    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'es' if noun.endswith('s') else 's'}"
+    many = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}{'es' if noun.endswith('s') else 's'}"
     return f"{count:,} {noun if count == 1 else many}"
 
 
