@@ -76,11 +76,13 @@ class Network:
             ("column", " of a table", n_in if self.columns is None else len(self.columns.names), n_in),
             ("class name", "", len(self.classes) or n_out, n_out),
             ("column", " in scaler", n_in if self.scaler is None else len(self.scaler.mean), n_in),
-            ("column", " in target_scaler", n_out if self.target_scaler is None else len(self.target_scaler.mean), n_out),
+            ("column", " in target_scaler",
+             n_out if self.target_scaler is None else len(self.target_scaler.mean), n_out),
         ):
             if count != need:
                 raise ValueError(
-                    f"Network: {counted(count, noun)}{where}, but the layers have {counted(need, 'column')} there; pass {need}."
+                    f"Network: {counted(count, noun)}{where}, but the layers have {counted(need, 'column')} there; "
+                    f"pass {need}."
                 )
 
     def predict(self, x: Any) -> Array:

@@ -27,7 +27,10 @@ def counted(count: int, noun: str) -> str:
         >>> counted(0, "array"), counted(1, "entry"), counted(1200, "entry"), counted(2, "class")
         ('0 arrays', '1 entry', '1,200 entries', '2 classes')
     """
-    many = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}{'es' if noun.endswith('s') else 's'}"
+    if noun.endswith("y") and not noun.endswith("ay"):  # entries, but arrays
+        many = f"{noun[:-1]}ies"
+    else:
+        many = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else many}"
 
 

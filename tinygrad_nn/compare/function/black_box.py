@@ -69,7 +69,8 @@ def compare_without_graph(
         "input")
     method += (f" Values by running it on arrays; derivatives by complex step, or extrapolated differences where it "
                f"takes no complex numbers, in float64, at {entries_text}.")  # fmt: skip
-    notes += [f"{row.name}: {counted(w.kinks, 'entry')} at a kink, where any slope between those on both sides is right."
+    notes += [f"{row.name}: {counted(w.kinks, 'entry')} at a kink, where any slope between those on both sides is "
+              "right."
               for row, w in zip(rows, numerical, strict=True) if w.kinks]  # fmt: skip
     wrong = {i for i, row in enumerate(rows) if not row.ok}
     guard = largest_guard_in_code(code.source) if wrong else 0.0
