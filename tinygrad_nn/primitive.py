@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .common.masked import unmasked
-from .common.printable import counted
 
 Array = Any  # an ndarray, or anything that behaves like one: a rule need not know which
 Rule = tuple[Callable[..., Any], str]
@@ -252,9 +251,7 @@ class Primitive:
 
     def _bind_by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if len(args) > self.positional:
-            raise TypeError(
-                f"{self.name} takes at most {counted(self.positional, 'argument')} by position; it got {len(args)}."
-            )
+            raise TypeError(f"{self.name} takes at most {self.positional} arguments by position; it got {len(args)}.")
         if kwargs.get("out", self) is None:
             del kwargs["out"]
         if len(args) < self.arity:  # arrays given by keyword
@@ -263,7 +260,7 @@ class Primitive:
                     raise TypeError(f"{self.name} needs the argument {parameter.name!r}.")
                 args = (*args, kwargs.pop(parameter.name))
         if len(args) < self.arity:
-            raise TypeError(f"{self.name} needs {counted(self.arity, 'array')}; it got {len(args)}.")
+            raise TypeError(f"{self.name} needs {self.arity} arrays; it got {len(args)}.")
         return args[: self.arity], dict(**dict(zip(self.metadata, args[self.arity :], strict=False)), **kwargs)
 
 
