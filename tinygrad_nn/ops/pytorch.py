@@ -272,7 +272,7 @@ def _pytorch_or_numpy(name: str, meant: Function) -> Function:
     numpys = METHODS.get(name) or REGISTRY[name]
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
-        if args and name in ("max", "min") and np.ndim(args[0]):
+        if args and name in ("max", "min") and getattr(args[0], "shape", ()):
             raise TypeError(f"t.{name} takes an axis, as in NumPy. Entry by entry it is np.{name}imum(t, other).")
         if _PYTORCH.isdisjoint(kwargs):
             return numpys(x, *args, **kwargs)
