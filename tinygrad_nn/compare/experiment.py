@@ -183,6 +183,13 @@ def nearby(x: Any, rng: np.random.Generator) -> Array:
     return x * rng.uniform(0.8, 1.2, np.shape(x)) + 0.05 * rng.normal(size=np.shape(x))  # type: ignore[no-any-return]
 
 
+def reordered(x: Any, rng: np.random.Generator) -> Array:
+    """Return random numbers near those of an array in another order, so that signs are at other places."""
+    if np.ndim(x) and {*np.unique(x)} == {0, 1}:
+        return rng.permutation(x)
+    return nearby(rng.permutation(np.ravel(x)).reshape(np.shape(x)), rng)
+
+
 def copy_layers(model: Sequence[Layer]) -> list[Layer]:
     """Return copies of the layers whose parameters are copied arrays."""
     layers = []

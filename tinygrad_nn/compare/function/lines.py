@@ -13,7 +13,7 @@ from ..budget import Budget
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis
 from ..edits import Edit, line_of_all, line_of_result, nearest_edits
-from ..experiment import nearby
+from ..experiment import nearby, reordered
 from .inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents
 from .possible_backwards import Batch, PossibleBackward, possible_backwards
 
@@ -171,12 +171,16 @@ def _add_line(d: Diagnosis, target: Any, labels: list[str], unexplained: list[Di
 
 
 def _draw_batches(comparison: ComparisonInput, compute_right: Elsewhere) -> list[Batch]:
-    """Return batches at other random inputs, the last one with one row less if the code accepts that."""
+    """Return batches at other random inputs, the last one with one row less if the code accepts that.
+
+    In the first, entries are in another order: a mask such as ``grad > 0`` may be right wherever the signs are the same.
+    """
     batches = []
     rng = np.random.default_rng(0)
     fewer = _with_fewer_rows(comparison.code)
-    for code in (comparison.code, comparison.code, *([fewer] if fewer is not None else [])):
-        leaves = [nearby(np.asarray(code.inputs.leaves[i], dtype=x.dtype), rng)
+    draws = [(comparison.code, reordered), (comparison.code, nearby), (comparison.code, nearby)]
+    for code, draw in (*draws, *([(fewer, nearby)] if fewer is not None else [])):
+        leaves = [draw(np.asarray(code.inputs.leaves[i], dtype=x.dtype), rng)
                   for i, x in zip(code.inputs.float_indices, comparison.float64_inputs, strict=True)]  # fmt: skip
         try:
             outs = code.arrays([x.copy() for x in leaves])
