@@ -356,6 +356,9 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self.data)))
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.data == value))
+
     def __bool__(self) -> bool:
         return bool(self.data)
 
@@ -388,10 +391,8 @@ class Tensor:
 
     def _rewrap(self, requires_grad: bool, name: str | None) -> Any:
         """Return the result of ``Tensor(self)``: here an error; allowed in a trace, where arrays are Tensors too."""
-        raise TypeError(
-            "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same data, "
-            "or Tensor(t.data) for a new leaf."
-        )
+        raise TypeError("Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the "
+                        "same data, or Tensor(t.data) for a new leaf.")  # fmt: skip
 
     def _array_for_option(self, call: str) -> Any:
         """Return the array to use when this Tensor is an option, such as a mask; raise if it has a graph."""
@@ -451,10 +452,9 @@ class Tensor:
             if not any(isinstance(x, Tensor) for x in (*inputs, *kwargs.get("out", ()))):
                 return getattr(ufunc, method)(*inputs, **kwargs)
         if "out" in kwargs or method == "at":
-            raise TypeError(
-                f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Remove out=; "
-                "instead of `array += tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."
-            )
+            raise TypeError(f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Remove "
+                            "out=; instead of `array += tensor` write `array = array + tensor`, instead of np.add.at "
+                            "use t.at[index].add.")  # fmt: skip
         if handler is None:
             function = ufunc if method == "__call__" else (ufunc, method)
             if (handler := find_replacement(function)) is None:
