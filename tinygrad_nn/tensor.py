@@ -452,9 +452,9 @@ class Tensor:
             if not any(isinstance(x, Tensor) for x in (*inputs, *kwargs.get("out", ()))):
                 return getattr(ufunc, method)(*inputs, **kwargs)
         if "out" in kwargs or method == "at":
-            raise TypeError(f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Remove "
-                            "out=; instead of `array += tensor` write `array = array + tensor`, instead of np.add.at "
-                            "use t.at[index].add.")  # fmt: skip
+            raise TypeError(f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. "
+                            "Remove out=; instead of `array += tensor` write `array = array + tensor`, instead of "
+                            "np.add.at use t.at[index].add.")  # fmt: skip
         if handler is None:
             function = ufunc if method == "__call__" else (ufunc, method)
             if (handler := find_replacement(function)) is None:
