@@ -56,6 +56,7 @@ def calls() -> Iterator[tuple[str, Shapes, dict[str, Any]]]:
         for axis in (0, 1, -1, -2):
             yield name, ((2, 4),), {"axis": axis}
     yield "partitioned", ((2, 4),), {"kth": 1, "axis": 1}
+    yield "ranked", ((2, 4),), {"ranks": (3, 1)}
     yield "diff", ((4,),), {"n": 2}
     for axis in (0, 1, -1, -2):
         yield "window", ((3, 4),), {"n": 2, "axis": axis}
