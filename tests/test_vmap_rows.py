@@ -106,6 +106,8 @@ def calls() -> Iterator[tuple[str, Shapes, dict[str, Any]]]:
             yield "dot", (a, b), {}
     for a, b in (((), ()), ((), (3,)), ((2, 3), ()), ((4, 1, 2, 3), (6, 3, 2)), ((3,), (2, 4, 3, 6))):
         yield "dot", (a, b), {}
+    for a, b in (((3, 2), (4, 2)), ((2, 3, 2), (4, 2)), ((3, 2), (2, 1, 2))):
+        yield "distances", (a, b), {}
     for subscripts, shapes in (
         ("ij,jk->ik", ((2, 3), (3, 4))), ("ij->ji", ((2, 3),)), ("i,i->", ((3,), (3,))), ("A,B->BA", ((2,), (3,))),
         ("ab,bc,cd->da", ((2, 3), (3, 4), (4, 2))), ("ii->i", ((3, 3),)), (",i->i", ((), (3,))),

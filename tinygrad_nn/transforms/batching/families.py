@@ -264,6 +264,11 @@ def product(call: Call) -> Any:
 rule("matmul")(product)
 
 
+@rule("distances")
+def _distances(call: Call) -> Any:
+    return call.run(*aligned(call.args, call.mapped))
+
+
 @rule("dot")
 def _dot(call: Call) -> Any:
     rank_a, rank_b = call.rank(0), call.rank(1)
