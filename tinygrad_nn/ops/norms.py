@@ -137,7 +137,8 @@ def _distances_vjp(g: Array, out: Array, x: Array, y: Array) -> Array:
 
 distances: Primitive = declare(_distances, r"|x_i - y_j|",
     (_distances_vjp, r"\sum_j \frac{g_{ij}}{out_{ij}} (x_i - y_j)"),
-    (lambda g, out, x, y: _distances_vjp(g.mT, out.mT, y, x), r"\sum_i \frac{g_{ij}}{out_{ij}} (y_j - x_i)"),
+    (lambda g, out, x, y: _distances_vjp(g.swapaxes(-1, -2), out.swapaxes(-1, -2), y, x),
+     r"\sum_i \frac{g_{ij}}{out_{ij}} (y_j - x_i)"),
     kinks="of equal rows the slope is 0")
 
 
