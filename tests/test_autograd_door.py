@@ -166,6 +166,12 @@ def test_complex_gradients_are_those_of_autograd() -> None:
     assert pull(1j) == 2j * z
     assert make_jvp(lambda z: z**2, z)(1j)[1] == 2j * z
     check_grads(lambda z: np.abs(z) ** 2)(onp.array([1 + 2j, -0.3j]))
+    z = onp.array([1 + 2j, -0.3j])
+    same(ag.jacobian(lambda z: np.abs(z) ** 2)(z), onp.diag(2 * onp.conj(z)))  # a row is a gradient of autograd
+    same(ag.jacobian(np.exp)(z), onp.diag(onp.exp(z)))
+    same(ag.jacobian(lambda x: np.exp(1j * x))(z.real), onp.diag(1j * onp.exp(1j * z.real)))
+    with pytest.raises(ValueError, match=r"^the function is not holomorphic"):
+        ag.jacobian(np.conj)(z)
 
 
 def test_functions_without_a_gradient_raise_or_warn() -> None:

@@ -65,7 +65,7 @@ ARROWS: dict[str, set[str]] = {
     "optim":      {"ops", "node", "leaves", "tensor", "backward", "distributed"},
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled", "distributed"},
-    "pytorch":    {"primitive", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom",
+    "pytorch":    {"primitive", "leaves", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom",
                    "gradcheck", "files"},
     "profiling":  {"primitive", "node", "tensor", "backward", "transforms", "tree", "graph", "compiled", "optim",
                    "viz"},

@@ -39,6 +39,16 @@ def tokens(high: int, *shape: int) -> np.ndarray:
     return DRAW.integers(high, size=shape)
 
 
+class OfHalves(nn.Module):
+    """A module of two inputs, called with the halves of one."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def forward(self, x: Any) -> Any:
+        return self.module(x[:, :2], x[:, 2:])
+
+
 class Own(nn.Module):
     """A forward of one's own around a layer."""
 
@@ -89,6 +99,8 @@ LAYERS: dict[str, tuple[Callable[[], Any], Any]] = {
     "MultiHeadAttention": (lambda: nn.MultiHeadAttention(4, 2, rng=0), SERIES),
     "TransformerBlock": (lambda: nn.TransformerBlock(4, 2, rng=0), SERIES),
     "Parallel": (lambda: nn.Parallel(nn.Linear(3, 2, rng=0), nn.Linear(3, 2, rng=1)), numbers(2, 3)),
+    "CosineSimilarity": (lambda: OfHalves(nn.CosineSimilarity()), numbers(3, 4)),
+    "PairwiseDistance": (lambda: OfHalves(nn.PairwiseDistance(keepdim=True)), numbers(3, 4)),
     "Residual": (lambda: nn.Residual(nn.Linear(3, 3, rng=0)), numbers(2, 3)),
     "Lambda": (lambda: nn.Lambda(lambda x: x[:, ::-1].mean(axis=1, keepdims=True) + np.exp(x)), numbers(2, 3)),
     "MultiheadAttention": (lambda: Own(nn.MultiheadAttention(4, 2, batch_first=True, rng=0)), SERIES),

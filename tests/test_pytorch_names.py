@@ -345,7 +345,18 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.is_complex(torch.ones(2)), "Write t.dtype.kind == 'c'."),
         (lambda: torch.ones(2).max(axis=0).indices, "or torch.max(t, 1) and torch.sort(t)."),
         (lambda: torch.ones(2, requires_grad=True).scatter_(0, [0], 1.0), "Write t.at[index].set(values)"),
-        (lambda: torch.Tensor(5, 1), "Zeros of a shape are np.zeros((2, 3))."),
+        (lambda: torch.ones(2).scatter_reduce(0, torch.tensor([0]), torch.ones(1), "max"), "known are 'sum', 'mean'"),
+        (lambda: torch.randn_like(torch.tensor([1, 2])), "torch.randn draws floats; the dtype is int64."),
+        (lambda: torch.rand(2, dtype=torch.int64), "torch.rand draws floats; the dtype is int64."),
+        (lambda: torch.zeros(2).long().normal_(), "t.normal_ fills floats; t has dtype int64."),
+        (lambda: torch.ones(2, 3).squeeze(1), "axis 1 of shape (2, 3) is not of length 1. To leave such an axis, as"),
+        (lambda: torch.ones(2).max(torch.zeros(2)), "Entry by entry it is np.maximum(t, other)."),
+        (lambda: torch.ones(2).min(np.zeros(2)), "Entry by entry it is np.minimum(t, other)."),
+        (lambda: torch.ones(2, requires_grad=True).clamp_(0, 1), "or change a leaf inside `with no_grad():`."),
+        (lambda: distributions.Normal(torch.zeros(2), torch.tensor([1.0, -1.0])), "Normal: scale[1] is -1.0; it must"),
+        (lambda: distributions.Normal(0.0, np.nan), "Normal: scale is nan; it must be above 0"),
+        (lambda: distributions.Categorical([-0.1, 0.5]), "Categorical: probs[0] is -0.1; it must be 0 or more"),
+        (lambda: torch.utils.tensorboard, "torch.utils has no attribute 'tensorboard'"),
         (lambda: torch.ones(2).scatter(0, torch.tensor([0]), 1.0, reduce="multiply"), "known are None and 'add'"),
         (lambda: torch.linalg.solve_triangular(torch.eye(2), torch.eye(2), upper=True, unitriangular=True),
          "write ones on the diagonal"),
@@ -404,6 +415,19 @@ LIKE: dict[str, tuple[Any, Any]] = {  # functions of PyTorch that NumPy lacks, a
         [[x[0, 0], x[1, 1], x[1, 2]], [0, 0, x[0, 2]], [x[1, 0], x[0, 1], 0], [0, 0, 0]])),
     "scatter_add of equal indices": (lambda x: torch.ones(1, 3).scatter_add(0, torch.zeros(4, 3).long(), x),
                                      lambda x: 1 + x.sum(axis=0, keepdims=True)),
+    "cummax": (lambda x: torch.cummax(x, 0).values, np.maximum.accumulate),
+    "cummin": (lambda x: x.cummin(dim=1)[0], lambda x: np.minimum.accumulate(x, 1)),
+    "scatter_reduce, sum": (lambda x: x.scatter_reduce(0, torch.tensor(K[:, :3]), x[2:], "sum"), lambda x: x + np.array(
+        [[x[2, 0], x[3, 1], x[3, 2]], [0, 0, x[2, 2]], [x[3, 0], x[2, 1], 0], [0, 0, 0]])),
+    "scatter_reduce, mean": (lambda x: torch.scatter_reduce(x, 0, torch.zeros(2, 3).long(), x[2:], reduce="mean"),
+                             lambda x: np.stack([(x[0] + x[2] + x[3]) / 3, x[1], x[2], x[3]])),
+    "scatter_reduce, prod": (lambda x: x.scatter_reduce(0, torch.zeros(2, 3).long(), x[2:], "prod"),
+                             lambda x: np.stack([x[0] * x[2] * x[3], x[1], x[2], x[3]])),
+    "scatter_reduce, amax": (lambda x: x.scatter_reduce(0, torch.zeros(2, 3).long(), x[2:], "amax", include_self=False),
+                             lambda x: np.stack([np.maximum(x[2], x[3]), x[1], x[2], x[3]])),
+    "scatter_reduce, amin": (lambda x: x.scatter_reduce(-1, torch.zeros(4, 2).long(), x[:, 1:], "amin"),
+                             lambda x: np.stack([x.min(axis=1), x[:, 1], x[:, 2]], 1)),
+    "where": (lambda x: x.where(x > 0, 3 * x), lambda x: np.where(x > 0, x, 3 * x)),
     "select": (lambda x: x.select(1, -1), lambda x: x[:, -1]),
     "solve_triangular": (lambda x: torch.linalg.solve_triangular(torch.tensor(SQUARE), x[:3], upper=True),
                          lambda x: np.linalg.solve(np.triu(SQUARE), x[:3])),
@@ -445,6 +469,28 @@ ANSWERS: dict[str, tuple[Any, Any]] = {  # calls without a derivative
     "logical_not": (lambda: torch.tensor([True, False]).logical_not(), [False, True]),
     "empty_like": (lambda: torch.empty_like(torch.ones(2)).fill_(3), [3.0, 3.0]),
     "clone": (lambda: torch.clone(torch.ones(2)).zero_(), [0.0, 0.0]),
+    "cummax": (lambda: torch.tensor([[1.0, 5.0, 5.0, 2.0, np.nan, 7.0]]).cummax(1).indices, [[0, 1, 2, 2, 4, 4]]),
+    "cummin": (lambda: torch.cummin(torch.tensor([3.0, 1.0, 2.0]), dim=0).indices, [0, 1, 1]),
+    "div, trunc": (lambda: torch.div(torch.tensor([7, -7, 7, -7, 6, -1]), torch.tensor([2, 2, -2, -2, 3, 2]),
+                                     rounding_mode="trunc"), [3, -3, -3, 3, 2, 0]),
+    "div, exact": (lambda: torch.div(torch.tensor([2**62 + 1]), 1, rounding_mode="trunc"), [2**62 + 1]),
+    "div, index": (lambda: torch.arange(9)[torch.div(torch.tensor([7]), 2, rounding_mode="trunc")], [3]),
+    "div of floats, trunc": (lambda: torch.div(torch.tensor([-7.0]), 2, rounding_mode="trunc"), [-3.0]),
+    "scatter_reduce of the others": (lambda: [[torch.tensor([1.0, 2.0, 3.0]).scatter_reduce(
+        0, torch.tensor([0, 0, 1]), torch.tensor([2.0, 5.0, 4.0]), reduce=how, include_self=False).tolist()
+        for how in ("sum", "mean", "prod", "amax", "amin")]],
+        [[[7, 4, 3], [3.5, 4, 3], [10, 4, 3], [5, 4, 3], [2, 4, 3]]]),
+    "scatter_reduce of integers": (lambda: torch.tensor([9, 9]).scatter_reduce(
+        0, torch.tensor([0, 0]), torch.tensor([2, 5]), "amax", include_self=False), [5, 9]),
+    "size=": (lambda: [torch.rand(size=(2, 3)).shape, torch.ones(size=[2, 3]).shape,
+                       torch.randint(high=5, size=(2, 3)).shape], [(2, 3)] * 3),
+    "nonzero of a comparison": (lambda: (torch.tensor([1, 2, 1]) == 1).nonzero(as_tuple=True)[0], [0, 2]),
+    "nonzero of a comparison in rows": (lambda: (torch.tensor([1, 2, 1]) == 1).nonzero(as_tuple=False), [[0], [2]]),
+    "nonzero of a comparison as in NumPy": (lambda: (torch.tensor([1, 2, 1]) == 1).nonzero(), [[0, 2]]),
+    "Tensor of lengths": (lambda: torch.Tensor(5, 1).shape, (5, 1)),
+    "fill_diagonal_": (lambda: torch.zeros(2, 3).fill_diagonal_(1.0), [[1, 0, 0], [0, 1, 0]]),
+    "threshold": (lambda: nn.functional.threshold(torch.tensor([1.0, -1.0, 0.0]), 0.0, 9.0), [1.0, 9.0, 9.0]),
+    "is_grad_enabled": (lambda: torch.is_grad_enabled(), True),
     "broadcast_tensors": (lambda: torch.broadcast_tensors(torch.ones(2, 1), torch.ones(3))[0].shape, (2, 3)),
 }  # fmt: skip
 
@@ -522,6 +568,123 @@ def test_samples_have_the_moments_of_their_distribution(made: Any, mean: Any, va
     assert drawn.shape == (40, 500, 2)
     np.testing.assert_allclose(drawn.mean(axis=(0, 1)), mean, rtol=0, atol=5 * np.sqrt(2 / 20_000))  # 5 deviations
     np.testing.assert_allclose(drawn.var(axis=(0, 1)), variance, rtol=5 * np.sqrt(2 / 20_000), atol=0.02)
+
+
+def test_distributions_of_integers_draw_floats():
+    torch.manual_seed(0)
+    normal = distributions.Normal(0, 1)
+    deviation = normal.sample((10_000,)).double().std().item()
+    assert abs(deviation - 1) < 5 / np.sqrt(20_000)  # five standard deviations
+    vectors = distributions.MultivariateNormal(torch.tensor([0, 0]), torch.eye(2).long())
+    assert np.unique(vectors.sample((50,)).data).size == 100
+    assert distributions.Categorical(torch.tensor([1, 3])).probs.tolist() == [0.25, 0.75]
+    assert distributions.Categorical(logits=torch.tensor([0, 0])).entropy().item() == pytest.approx(np.log(2))
+
+
+def test_what_distributions_tell_of_themselves():
+    normal = distributions.Normal(torch.zeros(2, 3), 2.0)
+    assert (normal.batch_shape, normal.event_shape) == ((2, 3), ())
+    assert normal.mode is normal.loc
+    np.testing.assert_allclose(distributions.Normal(1.0, 2.0).cdf(torch.tensor([1.0, 3.0, -79.0])).data,
+                               [0.5, 0.8413447460685429, 3.0953587719586676e-350], rtol=1e-14)  # fmt: skip
+    assert_gradients(lambda x, m, s: distributions.Normal(m, s).cdf(x), np.array([0.3, -1.0]), 0.5, 1.5, order=2)
+    covariance = np.array([[1.0, 0.5], [0.5, 2.0]])
+    vectors = distributions.MultivariateNormal(np.zeros((4, 2)), covariance)
+    assert (vectors.batch_shape, vectors.event_shape) == ((4,), (2,))
+    np.testing.assert_allclose(vectors.covariance_matrix.data, covariance, rtol=1e-15)
+    np.testing.assert_allclose(vectors.variance.data, [1.0, 2.0], rtol=1e-15)
+    classes = distributions.Categorical(torch.tensor([[0.2, 0.8], [0.6, 0.4]]))
+    assert (classes.batch_shape, classes.event_shape, classes.mode.tolist()) == ((2,), (), [1, 0])
+
+
+def test_gradients_of_unused_inputs_are_zeros_or_none():
+    w, u = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+
+    def found(outputs: Any, **options: Any) -> list[Any]:
+        return [None if g is None else g.tolist() for g in torch.autograd.grad(outputs, [w, u], **options)]
+
+    assert found((w * 2).sum()) == [[2.0, 2.0], [0.0, 0.0]]
+    assert found((w * 2).sum(), allow_unused=True) == [[2.0, 2.0], None]
+    assert found((w * 2).sum(), allow_unused=True, materialize_grads=True) == [[2.0, 2.0], [0.0, 0.0]]
+    assert found([(w * 2).sum(), (w * 3).sum()], allow_unused=True) == [[5.0, 5.0], None]
+    assert found([(w * 2).sum(), (u * 3).sum()], allow_unused=True) == [[2.0, 2.0], [3.0, 3.0]]
+    assert found(torch.ones(()), allow_unused=True) == [None, None]
+
+
+def test_results_are_added_in_place_to_what_nothing_else_uses():
+    message = torch.ones(3, 2, requires_grad=True)
+    idx = torch.tensor([0, 1, 0])
+    for fill in (lambda t: t.index_add_(0, idx, 2 * message),
+                 lambda t: t.scatter_add_(0, idx[:, None].expand(-1, 2), 2 * message)):  # fmt: skip
+        message.grad, out = None, torch.zeros(2, 2)
+        assert fill(out) is out
+        np.testing.assert_array_equal(out.data, [[4, 4], [2, 2]])
+        (out * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+        np.testing.assert_array_equal(message.grad, 2 * np.array([[1, 2], [3, 4], [1, 2]]))
+    message.grad, out = None, torch.zeros(3, 2, dtype=torch.float32)
+    out.add_(message).mul_(message).sub_(1)
+    assert out.dtype == np.float32
+    out.sum().backward()
+    np.testing.assert_array_equal(message.grad, np.full((3, 2), 2.0))
+    out = torch.zeros(3, 2)
+    row = out[0]
+    with pytest.raises(TypeError, match="is used elsewhere, by a view or in a graph"):
+        out.add_(message)
+    np.testing.assert_array_equal(row.data, np.zeros(2))
+    out = torch.zeros(3, 2)
+    product = out * message
+    with pytest.raises(TypeError, match="is used elsewhere, by a view or in a graph"):
+        out.add_(message)
+    assert product.shape == (3, 2)
+
+
+def test_constants_are_filled_with_random_numbers():
+    torch.manual_seed(0)
+    first = [torch.empty(4).uniform_(-1, 1), torch.empty(4).normal_(3.0, std=0.01), torch.empty(4).exponential_(2.0),
+             torch.empty(99).bernoulli_(0.3)]  # fmt: skip
+    torch.manual_seed(0)
+    assert torch.empty(4).uniform_(-1, 1).equal(first[0])
+    assert (first[0].data.min() < 0, bool((abs(first[1] - 3) < 0.1).all()), bool((first[2] > 0).all())) == (True,) * 3
+    assert sorted(set(first[3].tolist())) == [0.0, 1.0]
+    leaf = torch.ones(3, requires_grad=True)
+    with torch.no_grad():
+        assert leaf.uniform_(5, 6) is leaf
+    assert leaf.requires_grad
+    assert bool((leaf.detach() >= 5).all())
+
+
+def test_the_type_makes_constants_of_floats():
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            self.fc = nn.Linear(2, 1)
+            self.mean = torch.Tensor([0.5, 0.5])
+
+    assert [name for name, _ in Model().named_parameters()] == ["fc.weight", "fc.bias"]
+    made = torch.Tensor([1, 2])
+    assert (made.dtype, made.requires_grad, made.tolist()) == (np.float64, False, [1.0, 2.0])
+    assert torch.Tensor(np.ones((2, 2), np.float32)).dtype == np.float64
+    assert (torch.Tensor(3).shape, torch.Tensor().shape) == ((3,), (0,))
+    assert isinstance(nn.Parameter(made), torch.Tensor)
+    assert not isinstance(np.ones(2), torch.Tensor)
+    assert issubclass(type(made), torch.Tensor)
+    given: torch.Tensor | None = made
+    assert given is made
+
+
+def test_distances_of_vectors_as_modules():
+    x, y = torch.tensor([[1.0, 0.0], [1.0, 2.0]]), torch.tensor([[1.0, 1.0], [2.0, 4.0]])
+    np.testing.assert_allclose(nn.CosineSimilarity()(x, y).data, [0.5**0.5, 1.0], rtol=1e-15)
+    np.testing.assert_allclose(torch.cosine_similarity(x, y, dim=0).data,
+                               nn.CosineSimilarity(dim=0)(x, y).data, rtol=1e-15)  # fmt: skip
+    np.testing.assert_allclose(nn.PairwiseDistance(p=1, keepdim=True)(x, y).data, [[1.0], [3.0]], atol=4e-6)
+    np.testing.assert_array_equal(torch.pairwise_distance(x, y).data, nn.PairwiseDistance()(x, y).data)
+    assert repr(nn.CosineSimilarity(dim=0)) == "CosineSimilarity(dim=0)"
+
+
+def test_a_checkpoint_of_a_call_has_its_gradients():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    torch.utils.checkpoint.checkpoint(lambda a, b: torch.exp(a) * b, x, 3.0, use_reentrant=False).sum().backward()
+    np.testing.assert_allclose(x.grad, 3 * np.exp([1.0, 2.0]), rtol=1e-15)
 
 
 def test_a_sample_passes_gradients_to_its_distribution_only_if_asked():
@@ -768,7 +931,7 @@ def test_distributions_keep_shapes_and_dtypes_and_probabilities_of_0() -> None:
     assert distributions.kl_divergence(even, sure).item() == np.inf
     assert abs(distributions.kl_divergence(sure, even).item() - np.log(2)) < 1e-12
     assert abs(distributions.Categorical(probs=np.array([1, 1, 2])).log_prob(2).item() - np.log(0.5)) < 1e-12
-    assert torch.tensor([torch.Tensor(np.float32(1)), torch.Tensor(np.array([2], np.float32))]).dtype == np.float32
+    assert torch.tensor([torch.tensor(np.float32(1)), torch.tensor(np.array([2], np.float32))]).dtype == np.float32
     for wrong in ("a", 2.5, 0):
         with pytest.raises((TypeError, ValueError), match="upscale_factor"):
             torch.nn.PixelShuffle(wrong)

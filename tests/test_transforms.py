@@ -607,6 +607,171 @@ def test_jacobian_of_a_holomorphic_function(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(push, 2 * z * z, rtol=1e-13)
 
 
+def spiral(x: Any) -> Any:
+    return np.exp(1j * x) * x[0]
+
+
+OF_REAL = {
+    "few results": lambda x: np.sum(np.exp(1j * x)),
+    "as many results": spiral,
+    "many results": lambda x: np.stack([spiral(x), x + 0j, spiral(x)[::-1]]),
+    "fft": np.fft.fft,
+    "a real result inside": lambda x: np.abs(np.fft.rfft(x)) + 1j * x[0],
+}
+
+
+@pytest.mark.parametrize("name", OF_REAL)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_complex_results_of_real_arguments_have_a_complex_jacobian(
+    name: str, dtype: Any, rng: np.random.Generator
+) -> None:
+    f, X = OF_REAL[name], rng.normal(size=(2, 3)).astype(dtype)
+    x = X[0].astype(float)
+    step = 1e-5
+    columns = [(f(x + d) - f(x - d)) / (2 * step) for d in step * np.eye(3)]
+    near = {"rtol": 1e-5, "atol": 1e-5} if dtype is np.float32 else {"rtol": 1e-8, "atol": 1e-9}
+    J = jacobian(f)(X[0])
+    assert J.dtype == np.result_type(dtype, np.complex64)
+    np.testing.assert_allclose(J, np.stack(columns, axis=-1), **near)
+    np.testing.assert_allclose(tg.autograd.jacobian(f)(X[0]), J, **near)
+    np.testing.assert_allclose(tg.vmap(jacobian(f))(X), [jacobian(f)(row) for row in X], **near)
+    np.testing.assert_allclose(tg.compile(jacobian(f))(X[0]), J, **near)
+    curved = jacobian(jacobian(f))(x)
+    columns = [(jacobian(f)(x + d) - jacobian(f)(x - d)) / (2 * step) for d in step * np.eye(3)]
+    np.testing.assert_allclose(curved, np.stack(columns, axis=-1), rtol=1e-8, atol=1e-8)
+    v = rng.normal(size=J.shape) + 1j * rng.normal(size=J.shape)  # the gradient of a function of the Jacobian
+    pulled = grad(lambda x: np.real(np.sum(v * jacobian(f)(x))))(x)
+    np.testing.assert_allclose(pulled, np.real(np.tensordot(v, curved, v.ndim)), rtol=1e-10)
+
+
+def test_real_and_complex_arguments_and_results_beside_each_other(rng: np.random.Generator) -> None:
+    x, z = rng.normal(size=2), rng.normal(size=2) + 1j * rng.normal(size=2)
+    f = lambda p, y: {"c": p["x"] * p["z"] * y, "r": p["x"] * y}
+    Jp, Jy = jacobian(f, (0, 1))({"x": x, "z": z}, 2.0)["c"]
+    np.testing.assert_allclose(Jp["x"], np.diag(2 * z), rtol=1e-14)
+    np.testing.assert_allclose(Jp["z"], np.diag(2 * x), rtol=1e-14)
+    np.testing.assert_allclose(Jy, x * z, rtol=1e-14)
+    Jp, Jy = jacobian(f, (0, 1))({"x": x, "z": z}, 2.0)["r"]
+    assert [a.dtype.kind for a in (Jp["x"], Jp["z"], Jy)] == ["f", "c", "f"]
+    np.testing.assert_array_equal(Jp["z"], 0)
+    stacked = jacobian(lambda a, b: a * np.exp(1j * b), (0, 1), stack=True)(x, x)
+    np.testing.assert_allclose(stacked[..., 1], np.diag(1j * x * np.exp(1j * x)), rtol=1e-14)
+
+
+def test_an_infinite_imaginary_part_leaves_the_real_part_alone() -> None:
+    with np.errstate(divide="ignore"):
+        J = jacobian(lambda x: np.stack([1j * np.sqrt(x[0]) + x[1]]))(np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(J.real, [[0.0, 1.0]])
+    np.testing.assert_array_equal(J.imag, [[np.inf, 0.0]])
+
+
+NO_COMPLEX_DERIVATIVE = {
+    "conj": np.conj,
+    "abs": np.abs,
+    "real part": np.real,
+    "one number": lambda z: np.sum(np.abs(z) ** 4),
+    "zero along the real axis": lambda z: z - np.conj(z),
+    "tiny": lambda z: 1e-20 * np.conj(z) * z,
+    "tiny beside huge": lambda z: np.stack([1e20 * z[0], 1e-10 * np.conj(z[1])]),
+    "small beside a holomorphic part": lambda z: np.exp(z) + 2e-3 * np.conj(z),
+    "a constant beside it": lambda z: np.concatenate([np.ones(2) * 1e9, np.conj(z)]),
+}
+
+
+@pytest.mark.parametrize("name", NO_COMPLEX_DERIVATIVE)
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_a_function_that_is_not_holomorphic_has_no_complex_jacobian(name: str, dtype: Any) -> None:
+    f, z = NO_COMPLEX_DERIVATIVE[name], np.array([[1 + 2j, -0.5 + 0.3j], [0.2 - 1j, 1j]], dtype)
+    closed = lambda c: tg.vmap(jacobian(lambda x: f(x) * c))(z)
+    for call in (lambda: jacobian(f)(z[0]), lambda: tg.vmap(jacobian(f))(z), lambda: tg.vmap(closed)(np.array([1, 2]))):
+        with pytest.raises(ValueError, match=r"is not holomorphic at these complex arguments: .* write jvp\(f, \(z,\)"):
+            call()
+    big = dtype(1e16)
+    with pytest.raises(ValueError, match="is not holomorphic"):
+        jacobian(lambda x: f(x / big))(z[0] * big)
+    a, b = z[0].real, z[0].imag  # what the message tells to write
+    Ja, Jb = jacobian(lambda a, b: f(a + 1j * b), (0, 1))(a, b)
+    v = np.array([0.3 - 1j, 2 + 0.5j], dtype)
+    near = {"rtol": 1e-4 if dtype is np.complex64 else 1e-12}
+    np.testing.assert_allclose(Ja @ v.real + Jb @ v.imag, jvp(f, (z[0],), (v,))[1], **near)
+
+
+def softmax(z: Any) -> Any:
+    return np.exp(z) / np.sum(np.exp(z))
+
+
+HILBERT = 1 / (np.arange(9)[:, None] + np.arange(9) + 1)
+
+
+def long_chain(z: Any) -> Any:
+    for _ in range(300):
+        z = z * np.exp(0.03j * z)
+    return z
+
+
+HOLOMORPHIC = {
+    "a long chain": long_chain,
+    "an ill-conditioned system": lambda z: np.linalg.solve(HILBERT + 0 * z[0], np.ones(9) * z[1] + z[0]),
+    "exp": np.exp,
+    "inverse": lambda z: np.linalg.inv(np.outer(z, z) + np.diag(z)),
+    "inverse of a matrix near singular": lambda z: np.linalg.inv(np.outer(z, z) + 1e-9 * np.eye(2)),
+    "from its parts": lambda z: np.real(z * z) + 1j * np.imag(z * z),
+    "a constant": lambda z: np.abs(z) / np.sqrt(np.real(z * np.conj(z))),
+    "a constant sum": lambda z: np.sum(softmax(z)),
+    "the logarithm of 1": lambda z: np.log(np.sum(softmax(z))),
+    "wide": lambda z: np.exp(40 * z),
+    "infinite": lambda z: np.sqrt(z - z[0]),
+    "nothing": lambda z: z[:0],
+    "a large convolution": lambda z: np.convolve(np.exp(z), np.arange(500.0)),
+}
+
+
+@pytest.mark.parametrize("name", HOLOMORPHIC)
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_rounding_makes_no_holomorphic_function_another(name: str, dtype: Any) -> None:
+    f, z = HOLOMORPHIC[name], np.array([1 + 2j, -0.5 + 0.3j], dtype)
+    with np.errstate(all="ignore"):
+        J = jacobian(f)(z)
+        assert J.dtype == dtype
+        samples = np.stack([z, z * (1 - 0.5j)])
+        np.testing.assert_array_equal(tg.vmap(jacobian(f))(samples)[0].shape, J.shape)
+        v = np.array([0.3 - 1j, 2 + 0.5j], dtype)
+        moved, size = jvp(f, (z,), (v,))[1], np.abs(J) @ np.abs(v)
+    if name not in {"inverse of a matrix near singular", "an ill-conditioned system", "infinite"}:
+        assert np.all(np.abs(J @ v - moved) <= (1e-3 if dtype is np.complex64 else 1e-9) * (size + 1e-3))
+
+
+def test_compiled_code_does_not_judge_and_is_right_for_holomorphic_functions() -> None:
+    z = np.array([1 + 2j, -0.5 + 0.3j])
+    np.testing.assert_allclose(tg.compile(jacobian(np.exp))(z), np.diag(np.exp(z)), rtol=1e-14)
+    np.testing.assert_array_equal(tg.compile(jacobian(np.conj))(z), np.eye(2))
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_second_derivatives_of_a_real_loss_of_complex_numbers(dtype: Any, rng: np.random.Generator) -> None:
+    z, u = (np.array(rng.normal(size=3) + 1j * rng.normal(size=3), dtype) for _ in range(2))
+    square, fourth = (lambda z: np.sum(np.abs(z) ** 2)), (lambda z: np.sum(np.abs(z) ** 4) + np.real(z[0] * z[1]))
+    near = {"rtol": 1e-4 if dtype is np.complex64 else 1e-13}
+    np.testing.assert_allclose(hessian(square)(z), 2 * np.eye(3), **near)
+    with pytest.raises(ValueError, match=r"^grad\(<lambda>\) is not holomorphic .* write jvp\(grad\(f\), \(z,\)"):
+        hessian(fourth)(z)
+    for f in (square, fourth):
+        found = hvp(f, (z,), u)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, jvp(grad(f), (z,), (u,))[1], **near)
+        np.testing.assert_allclose(tg.compile(lambda z, u: hvp(f, (z,), u))(z, u), found, **near)  # noqa: B023
+        Z, U = np.stack([z, 2 * z]), np.stack([u, u])
+        np.testing.assert_allclose(tg.vmap(hvp(f))(Z, U)[1], hvp(f, (2 * z,), u), **near)
+    z, u, step = z.astype(complex), u.astype(complex), 1e-5
+    moved = (grad(fourth)(z + step * u) - grad(fourth)(z - step * u)) / (2 * step)
+    np.testing.assert_allclose(hvp(fourth, (z,), u), moved, rtol=1e-6)
+    mixed = lambda p: np.sum(np.abs(p["z"]) ** 4 * p["x"] ** 2)
+    p, v = {"z": z, "x": np.arange(1.0, 4.0)}, {"z": u, "x": np.ones(3)}
+    found, wanted = hvp(mixed, (p,), v), jvp(grad(mixed), (p,), (v,))[1]
+    for name in p:
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-12)
+
+
 def test_none_and_the_kinds_of_dicts_stay_in_their_places() -> None:
     x = np.array([1.0, 2.0])
     tree = OrderedDict(a=x, none=None, rest=[None, {}, (2.0 * x,)])

@@ -43,6 +43,7 @@ FILLS: dict[str, Callable[..., Any]] = {  # what fills a Tensor -> the values
     "fill_": lambda t, value: value,
     "zero_": lambda t: 0,
     "copy_": lambda t, src, non_blocking=False: src,
+    "fill_diagonal_": lambda t, value: np.where(np.eye(*t.shape) > 0, value, t.data),
 }
 FIRST, OFTEN = 20, 50  # the optimizer steps that are watched: the first 20, then 2 of every 50
 
@@ -102,8 +103,7 @@ def write(t: Any, index: Any, value: Any) -> None:
     """
     live, mapped = thread.mode.grad and getattr(value, "node", None) is not None, getattr(value, "_batched", None)
     if (live or (t.node is not None and thread.mode.grad)) and mapped is None and _is_alone(t):
-        new = t.at[index].set(value)
-        t._array, t.node = new._array, new.node
+        _become(t, index, value)
         return
     if not is_writable(t):
         raise TypeError(NO_WRITING)
@@ -118,6 +118,12 @@ def write(t: Any, index: Any, value: Any) -> None:
     t.data = data
     if t.node is None:
         _remember_written(data)
+
+
+def _become(t: Any, index: Any, value: Any) -> None:
+    """Make a Tensor the result of an update of it."""
+    new = t.at[index].set(value)
+    t._array, t.node = new._array, new.node
 
 
 def root_array(array: Array) -> Array:
@@ -136,13 +142,14 @@ def _remember_written(array: Array) -> None:
 
 def in_place_method(t: Any, name: str, *tables: Mapping[str, Any]) -> Callable[..., Any] | None:
     """Return PyTorch's ``t.add_``, which writes what ``t.add`` returns into t; ``None`` if t is not writable."""
-    if name[0] == "_" or name[-1] != "_" or not is_writable(t):
+    if name[0] == "_" or name[-1] != "_" or not (is_writable(t) or _is_alone(t)):
         return None
     found = [FILLS[name]] if name in FILLS else [table[name[:-1]] for table in tables if name[:-1] in table]
     return partial(_write_result, name, found[0]) if found else None
 
 
 def _write_result(name: str, function: Callable[..., Any], t: Any, *args: Any, **options: Any) -> Any:
+    is_alone = _is_alone(t)  # before the result, whose graph holds the array
     new = function(t, *args, **options)
     data = new.data if hasattr(new, "node") else np.asarray(new)
     if data.shape != t.data.shape and name not in FILLS:
@@ -151,7 +158,10 @@ def _write_result(name: str, function: Callable[..., Any], t: Any, *args: Any, *
     if not np.can_cast(data.dtype, t.data.dtype, "same_kind") and name not in FILLS:
         raise TypeError(f"t.{name}: the result has dtype {data.dtype}, and t has {t.data.dtype}. "
                         f"Write t = t.{name[:-1]}(...), or make t of floats.")  # fmt: skip
-    write(t, ..., new)
+    if is_alone and name not in FILLS and thread.mode.grad and getattr(new, "node", None) is not None:
+        _become(t, ..., new)
+    else:
+        write(t, ..., new)
     return t
 
 

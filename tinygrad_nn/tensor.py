@@ -14,7 +14,7 @@ from .common.arguments import check_flag
 from .common.bool_array import BoolArray, as_bools
 from .common.device import device
 from .common.entry_count import EntryCount
-from .common.lost_graph import array_error, number_error, out_error
+from .common.lost_graph import AGAIN, array_error, number_error, out_error
 from .common.masked import unmasked
 from .leaves import assign_data, assign_gradient, holders, in_place_method, read_gradient, updated_in_place, write
 from .node import BY_NAME, NO_TEXTS, Node, born, leaf_node, thread
@@ -357,6 +357,9 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self.data)))
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.data == value))
+
     def __bool__(self) -> bool:
         return bool(self.data)
 
@@ -389,11 +392,7 @@ class Tensor:
 
     def _rewrap(self, requires_grad: bool, name: str | None) -> Any:
         """Return the result of ``Tensor(self)``: here an error; allowed in a trace, where arrays are Tensors too."""
-        raise TypeError(
-            "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same data, "
-            "or Tensor(t.data) for a new leaf. If a loop writes into t, `t = Tensor(t)` belongs before the loop, and "
-            "in it is `t = t.at[i].set(value)`."
-        )
+        raise TypeError(AGAIN)
 
     def _array_for_option(self, call: str) -> Any:
         """Return the array to use when this Tensor is an option, such as a mask; raise if it has a graph."""

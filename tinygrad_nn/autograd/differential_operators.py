@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..custom import checkpoint as recomputed
-from ..transforms import jacobian as jacobian_of
+from ..transforms.jacobians import matrix_of
 from ..tree import flatten
 from . import core
 from .tracer import getval, is_live, vspace
@@ -71,8 +71,12 @@ def deriv(fun: Any, x: Any) -> Any:
 
 @unary_to_nary
 def jacobian(fun: Any, x: Any) -> Any:
-    """Return the derivatives of each entry of the result, of shape ``(*out, *in)``."""
-    return core.plain_result(jacobian_of(core.marking_ended(fun))(_floats(x)))
+    """Return the derivatives of each entry of the result, of shape ``(*out, *in)``.
+
+    Raises:
+        ValueError: the result is complex and not a holomorphic function of complex arguments.
+    """
+    return core.plain_result(matrix_of(core.marking_ended(fun), real_rows=True)(_floats(x)))
 
 
 def _floats(x: Any) -> Any:

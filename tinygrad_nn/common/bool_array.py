@@ -39,6 +39,11 @@ class BoolArray(np.ndarray[Any, Any]):
             return self.reshape(*to)
         return as_bools(np.ndarray.view(_plain(self), *to, **more))
 
+    def nonzero(self, as_tuple: bool | None = None) -> Any:
+        """Return the indices that are True as in NumPy, or if as_tuple is given as in PyTorch."""
+        plain = _plain(self)
+        return plain.nonzero() if as_tuple is None else BoolArray.constant(plain).nonzero(as_tuple=as_tuple)
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Calculate with the plain array."""
         return as_bools(getattr(ufunc, method)(*_plain(inputs), **{key: _plain(x) for key, x in options.items()}))

@@ -34,6 +34,11 @@ ITEM = (
     f"which writes into an array, write {LOOP}, or np.stack([...]) of the numbers. The bare number is t.item(), "
     "through which no gradient flows."
 )
+AGAIN = (
+    "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same data, or "
+    "Tensor(t.data) for a new leaf. If a loop writes into t, `t = Tensor(t)` belongs before the loop, and in it is "
+    "`t = t.at[i].set(value)`."
+)
 OUT = (
     "np.{name} would write a Tensor's values into an array and lose the graph. Remove out=; instead of `array += "
     "tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."

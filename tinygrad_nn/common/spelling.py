@@ -281,13 +281,13 @@ ELSEWHERE: dict[str, str] = {
 }  # fmt: skip
 
 
-_FILLS = "Tensors do not change in place; fill a parameter with nn.init.{name}(parameter{more})."
+_FILLS = "A Tensor in a graph does not change in place; fill a parameter with nn.init.{name}(parameter{more})."
 ELSEWHERE |= {
     "fill_":                _FILLS.format(name="constant_", more=", 0.5") + " A constant is torch.full((2, 3), 0.5).",
     "uniform_":             _FILLS.format(name="uniform_", more=", -0.1, 0.1"),
     "normal_":              _FILLS.format(name="normal_", more=", 0.0, 0.01"),
     "zero_":                _FILLS.format(name="zeros_", more="") + " Clear a gradient with t.grad = None.",
-    "copy_":                "Tensors do not change in place; give a leaf new numbers with t.data = array.",
+    "copy_":                "A Tensor in a graph does not change in place; a leaf gets new numbers by t.data = array.",
     "grad_fn":              "The operation that made it is t.node.primitive, None for a leaf; see t.is_leaf.",
     "is_cuda":              _MEMORY,
     **dict.fromkeys(["indices", "values"], "As in NumPy, t.max(axis=1) and t.sort() return no pairs: write "
@@ -295,6 +295,8 @@ ELSEWHERE |= {
     **dict.fromkeys(["scatter", "scatter_", "scatter_add", "scatter_add_", "index_add", "index_add_", "index_copy_",
                      "index_fill", "index_fill_", "masked_scatter", "masked_fill_", "put_", "set_"],
                     "Write t.at[index].set(values) or t.at[index].add(values), which make a new Tensor."),
+    **dict.fromkeys(["TransformerDecoderLayer", "TransformerDecoder", "Transformer"],
+                    "Write a Module of nn.MultiheadAttention, nn.LayerNorm and nn.Linear."),
     **dict.fromkeys(["half", "bfloat16"], "Write t.astype(np.float32), or leave it out."),
 }  # fmt: skip
 
@@ -412,7 +414,10 @@ def no_attribute(
     if name in elsewhere:
         return AttributeError(f"{text}. {elsewhere[name]}")
     if name[-1] == "_" and name[:-1] in known:
-        return AttributeError(f"{text}. Tensors do not change in place: use what {name[:-1]}(...) returns.")
+        return AttributeError(
+            f"{text}. A Tensor in a graph does not change in place: use what {name[:-1]}(...) returns, or change a "
+            "leaf inside `with no_grad():`."
+        )
     if owner == "a Tensor" and (hint := numpy_hint(name)):
         return AttributeError(f"{text}. {hint}")
     near = near_names(name, known)

@@ -51,6 +51,7 @@ from .activations import Activation, activation
 from .attention import MultiHeadAttention, MultiheadAttention
 from .containers import Identity, Lambda, ModuleDict, ModuleList, Parallel, Residual, Sequential
 from .conv import Conv1d, Conv2d, Convolution, ConvTranspose1d, ConvTranspose2d
+from .distance_layers import CosineSimilarity, PairwiseDistance
 from .dropout import Dropout, Dropout1d, Dropout2d, SpatialDropout
 from .embedding import Embedding, sinusoidal_positions
 from .init import initial_weights
@@ -130,6 +131,7 @@ __all__ = [
     "ConvTranspose2d",
     "Convolution",
     "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -181,6 +183,7 @@ __all__ = [
     "NLLLoss",
     "PENALTIES",
     "PReLU",
+    "PairwiseDistance",
     "Parallel",
     "Parameter",
     "ParameterDict",

@@ -127,7 +127,8 @@ def hardshrink(x: Any, lambd: float = 0.5) -> Any:
     return np.where(abs(raw(x)) > lambd, x, 0)
 
 
-def _threshold(x: Any, *, threshold: float | None, value: float | None) -> Any:
+def threshold(x: Any, threshold: float | None, value: float | None, inplace: bool = False) -> Any:
+    """Return x where it is above the threshold, and `value` elsewhere."""
     if threshold is None or value is None:
         raise TypeError("Threshold needs a threshold and a value, e.g. Threshold(0.1, 0.0).")
     return np.where(raw(x) > threshold, x, value)
@@ -168,5 +169,5 @@ Hardswish = _layer("Hardswish", hard_swish, "x (x + 3) / 6, 0 below -3 and x abo
 Tanhshrink = _layer("Tanhshrink", tanhshrink, "x - tanh(x).")
 Softshrink = _layer("Softshrink", softshrink, "x moved towards 0 by lambd, 0 if |x| is at most lambd.", ("lambd", 0.5))
 Hardshrink = _layer("Hardshrink", hardshrink, "x, and 0 where |x| is at most lambd.", ("lambd", 0.5))
-Threshold = _layer("Threshold", _threshold, "x where it is above the threshold, and `value` elsewhere.",
+Threshold = _layer("Threshold", threshold, "x where it is above the threshold, and `value` elsewhere.",
                    ("threshold", None), ("value", None))  # fmt: skip

@@ -33,7 +33,7 @@ from ..ops.special import log_sigmoid
 from ..ops.special import softplus as softplus_
 from ..tensor import Tensor, raw
 from . import losses
-from .activation_layers import hardshrink, relu6, softshrink, tanhshrink
+from .activation_layers import hardshrink, relu6, softshrink, tanhshrink, threshold
 from .activation_layers import softmin as softmin_
 from .conv import check_axes
 from .dropout import check_share
@@ -468,7 +468,7 @@ __all__ = [
     "max_pool1d", "max_pool2d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
     "pairwise_distance", "pixel_shuffle", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm",
     "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax",
-    "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "triplet_margin_loss", "unfold",
+    "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "unfold",
 ]  # fmt: skip
 
 for _name in __all__:

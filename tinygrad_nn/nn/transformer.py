@@ -126,6 +126,7 @@ class TransformerEncoder(Module):
         encoder_layer: the layer to copy; all copies start from its weights, as in PyTorch.
         num_layers: the number of copies.
         norm: a module that is applied last, or ``None``.
+        enable_nested_tensor, mask_check: have no effect.
 
     Example:
         >>> model = TransformerEncoder(TransformerEncoderLayer(8, 2, 16, rng=0), num_layers=2)
@@ -133,7 +134,10 @@ class TransformerEncoder(Module):
         (5, 3, 8)
     """
 
-    def __init__(self, encoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
+    def __init__(
+        self, encoder_layer: Module, num_layers: int, norm: Module | None = None, enable_nested_tensor: bool = True,
+        mask_check: bool = True,
+    ) -> None:  # fmt: skip
         count = check_count("TransformerEncoder", "num_layers", num_layers)
         self.layers = ModuleList(deepcopy(encoder_layer) for _ in range(count))
         self.norm = norm

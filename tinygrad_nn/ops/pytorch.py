@@ -123,6 +123,35 @@ def scatter(x: Any, dim: int, index: Any, src: Any = None, *, value: Any = None,
     return at.add(near) if reduce else at.set(near)
 
 
+_REDUCTIONS = {  # PyTorch's word -> the update of t.at, and the number that it does not change anything by
+    "sum": ("add", 0), "mean": ("add", 0), "prod": ("multiply", 1), "amax": ("max", -np.inf), "amin": ("min", np.inf),
+}  # fmt: skip
+
+
+def scatter_reduce(x: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
+    """Return x with values combined with those at the given indices along an axis, or instead of those.
+
+    Raises:
+        ValueError: `reduce` is not sum, mean, prod, amax or amin.
+    """
+    if reduce not in _REDUCTIONS:
+        raise ValueError(f"scatter_reduce: reduce={reduce!r}; known are {', '.join(map(repr, _REDUCTIONS))}.")
+    index = places(index)
+    entries, values = _entries(dim, index), src[tuple(map(slice, index.shape))]
+    update, start = _REDUCTIONS[reduce]
+    if not include_self:
+        if x.dtype.kind in "iu" and not np.isfinite(start):
+            start = getattr(np.iinfo(x.dtype), "min" if start < 0 else "max")
+        x = x.at[entries].set(start)
+    found = getattr(x.at[entries], update)(values)
+    if reduce != "mean":
+        return found
+    counts = np.full(x.shape, int(include_self))
+    np.add.at(counts, entries, 1)
+    counts = np.maximum(counts, 1)
+    return found / counts if x.dtype.kind == "f" else found // counts
+
+
 def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     """Return x with slices added to the given indices along an axis; equal indices add up."""
     return x.at[_at(x, dim, places(index))].add(source if isinstance(alpha, int) and alpha == 1 else alpha * source)
@@ -243,6 +272,8 @@ def _pytorch_or_numpy(name: str, meant: Function) -> Function:
     numpys = METHODS.get(name) or REGISTRY[name]
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if args and name in ("max", "min") and getattr(args[0], "shape", ()):
+            raise TypeError(f"t.{name} takes an axis, as in NumPy. Entry by entry it is np.{name}imum(t, other).")
         if _PYTORCH.isdisjoint(kwargs):
             return numpys(x, *args, **kwargs)
         return meant(x, *args, **{"dim" if word == "axis" else word: value for word, value in kwargs.items()})
@@ -288,6 +319,27 @@ def _repeat(x: Any, *how: Any, **options: Any) -> Any:
     return np.repeat(x, *how, **numpy_options(options))
 
 
+def running_extreme(name: str, x: Any, dim: int) -> Found:
+    """Return the largest (or smallest) entry so far along an axis and its index; of equal entries the last counts."""
+    values = REGISTRY[name](x, axis=dim)
+    numbers = np.expand_dims(np.arange(x.shape[dim]), [k for k in range(x.ndim) if k != dim % x.ndim])
+    is_extreme = (x.data == values.data) | np.isnan(x.data)
+    found = np.maximum.accumulate(np.where(is_extreme, numbers, 0), axis=dim)
+    return Found(values, _constant(found, x))
+
+
+def _squeeze(x: Any, *axis: Any, **options: Any) -> Any:
+    """Remove axes as NumPy does, or with ``dim=`` as PyTorch does."""
+    if "dim" in options:
+        return squeeze(x, **options)
+    if len(axis) == 1 and isinstance(axis[0], int) and -x.ndim <= axis[0] < x.ndim and x.shape[axis[0]] != 1:
+        raise ValueError(
+            f"t.squeeze({axis[0]}) is np.squeeze: axis {axis[0]} of shape {x.shape} is not of length 1. To leave such "
+            f"an axis, as PyTorch does, write t.squeeze(dim={axis[0]})."
+        )
+    return np.squeeze(x, *axis, **options)
+
+
 def squeeze(x: Any, dim: Any = None) -> Any:
     """Remove axes of length 1, all or those that are named; longer ones stay."""
     named = range(x.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
@@ -324,6 +376,8 @@ METHODS.update({
     "clamp_max":   lambda x, max: np.clip(x, None, max),
     "clamp_min":   lambda x, min: np.clip(x, min, None),
     "clone":       lambda x: x.copy(),
+    "cummax":      partial(running_extreme, "cummax"),
+    "cummin":      partial(running_extreme, "cummin"),
     "contiguous":  lambda x: x if x.node or x.data.flags.c_contiguous else x.copy(),
     "cpu":         lambda x: x,
     "cuda":        _refuse_device("cuda"),
@@ -391,13 +445,13 @@ METHODS.update({
     "reshape_as":  lambda x, other: x.reshape(other.shape),
     "rsqrt":       lambda x: 1 / np.sqrt(x),
     "scatter":     scatter,
+    "scatter_reduce": scatter_reduce,
     "scatter_add": lambda x, dim, index, src: scatter(x, dim, index, src, reduce="add"),
     "select":      lambda x, dim, index: x[_at(x, dim, index)],
     "split":       split,
     "std":         _pytorch_or_numpy("std", partial(variance_or_std, np.std)),
     "sub":         add_multiple(np.subtract),
-    "squeeze":     lambda x, *axis, **options: squeeze(x, **options) if "dim" in options else np.squeeze(
-        x, *axis, **options),
+    "squeeze":     _squeeze,
     "t":           lambda x: x.T,
     "tile":        lambda x, *dims: np.tile(x, lengths(dims)),
     "to":          to,
@@ -414,4 +468,5 @@ METHODS.update({
     "var":         _pytorch_or_numpy("var", partial(variance_or_std, np.var)),
     "view":        _view,
     "view_as":     lambda x, other: x.reshape(other.shape),
+    "where":       lambda x, condition, other: np.where(condition, x, other),
 })  # fmt: skip

@@ -21,8 +21,8 @@ import numpy as _np
 
 from .. import nn, optim
 from ..common.spelling import ELSEWHERE, no_attribute, numpy_hint
-from ..node import no_grad, recording, recording_in
-from ..tensor import Tensor
+from ..custom import checkpoint as _checkpoint
+from ..node import no_grad, recording, recording_in, thread
 from . import autograd, constructors, data, distributions, functions
 from .derivatives import func, vmap
 from .functions import fft, linalg
@@ -30,7 +30,23 @@ from .missing_names import ABSENT
 from .saving import load, save
 
 pi, e, inf, nan, newaxis = _np.pi, _np.e, _np.inf, _np.nan, None
-utils = _SimpleNamespace(data=data)
+
+
+class Tensor(metaclass=constructors.TensorType):
+    """PyTorch's type, which every Tensor is an instance of; ``torch.Tensor(data)`` is a constant of float64."""
+
+
+def _checkpointed(function: _Any, *args: _Any, use_reentrant: _Any = None, **options: _Any) -> _Any:
+    """Return ``function(*args)`` without keeping its intermediate results, which `backward` computes again."""
+    return _checkpoint(function)(*args)
+
+
+utils = autograd.Names("torch.utils", data=data, checkpoint=_SimpleNamespace(checkpoint=_checkpointed))
+
+
+def is_grad_enabled() -> bool:
+    """Tell whether operations are recorded here."""
+    return bool(thread.mode.grad)
 
 
 cuda = _SimpleNamespace(
@@ -62,7 +78,8 @@ def set_grad_enabled(mode: bool) -> _Any:
 
 __all__ = [
     "Tensor", "accelerator", "autograd", "backends", "cuda", "data", "distributions", "enable_grad", "fft", "func",
-    "inference_mode", "linalg", "load", "nn", "no_grad", "optim", "save", "set_grad_enabled", "utils", "vmap",
+    "inference_mode", "is_grad_enabled", "linalg", "load", "nn", "no_grad", "optim", "save", "set_grad_enabled",
+    "utils", "vmap",
 ]  # fmt: skip
 
 # Namespaces that are no files of this folder, so that their import lines work too: from torch.func import grad.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import transforms
-from ..backward import detect_anomaly
+from ..backward import ancestors, detect_anomaly
 from ..common.printable import counted
 from ..common.spelling import no_attribute, numpy_hint
 from ..custom import custom_vjp
@@ -170,17 +170,19 @@ def _as_tuple(x: Any) -> tuple[Any, ...]:
 
 def grad(
     outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-    *, allow_unused: bool = True, only_inputs: bool = True,
-) -> tuple[Tensor, ...]:
+    *, only_inputs: bool = True, allow_unused: bool = False, materialize_grads: bool = False,
+) -> tuple[Any, ...]:
     """Return the gradients of a result with respect to Tensors, without touching their ``.grad``.
 
     Args:
         outputs: a Tensor, of one entry unless grad_outputs is given; or several, whose gradients are summed.
         inputs: a Tensor, or several.
         grad_outputs: the gradient of the result, of its shape; or one for each result.
-        retain_graph, allow_unused, only_inputs: have no effect: no graph is freed here, an input on which the result
-            does not depend gets a gradient of zeros, and no other Tensor gets a gradient.
+        retain_graph, only_inputs: have no effect: no graph is freed here, and no other Tensor gets a gradient.
         create_graph: whether the gradients can be differentiated again; if not, they are constants.
+        allow_unused: whether an input on which no result depends gets ``None``; otherwise it gets zeros, where PyTorch
+            raises an error.
+        materialize_grads: whether it gets zeros also with allow_unused=True.
 
     Raises:
         ValueError: the result has several entries and there is no grad_outputs.
@@ -194,8 +196,10 @@ def grad(
     """
     if isinstance(outputs, (tuple, list)):
         given = [None] * len(outputs) if grad_outputs is None else grad_outputs
-        each = (grad(out, inputs, g, create_graph=create_graph) for out, g in zip(outputs, given, strict=True))
-        return tuple(sum(parts[1:], parts[0]) for parts in zip(*each, strict=True))
+        each = (grad(out, inputs, g, None, create_graph, allow_unused=allow_unused, materialize_grads=materialize_grads)
+                for out, g in zip(outputs, given, strict=True))  # fmt: skip
+        used = ([part for part in parts if part is not None] for parts in zip(*each, strict=True))
+        return tuple(sum(parts[1:], parts[0]) if parts else None for parts in used)
     if grad_outputs is None and outputs.size != 1:
         raise ValueError(f"grad: the result has shape {outputs.shape}; take its sum or mean, or pass grad_outputs.")
     several: Sequence[Tensor] = [inputs] if isinstance(inputs, Tensor) else list(inputs)
@@ -208,7 +212,11 @@ def grad(
     g = constant(g) if create_graph else raw(g)
     with recording(create_graph):
         found = map(constant, transforms.pullback(outputs, several, g))
-    return tuple(found) if create_graph else tuple(t.detach() for t in found)
+    made = tuple(found) if create_graph else tuple(t.detach() for t in found)
+    if not allow_unused or materialize_grads:
+        return made
+    reached = set(ancestors([] if outputs.node is None else [outputs.node]))
+    return tuple(g if t.node in reached else None for g, t in zip(made, several, strict=True))
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None) -> None:

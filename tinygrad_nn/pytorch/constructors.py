@@ -10,6 +10,7 @@ import numpy as np
 
 from ..common.device import device
 from ..common.masked import unmasked
+from ..leaves import FILLS
 from ..ops.pytorch import lengths
 from ..tensor import Tensor, raw
 
@@ -107,7 +108,7 @@ def _shape_constructor(make: Callable[..., Any], name: str) -> Callable[..., Ten
     """Return a constructor that takes the shape as separate lengths or as one tuple."""
 
     def construct(*size: Any, dtype: Any = None, requires_grad: Any = False, **place: Any) -> Tensor:
-        array = make(lengths(size))
+        array = make(lengths(size or (place.pop("size", ()),)))
         return _make_tensor(array if dtype is None else array.astype(dtype), requires_grad, **place)
 
     construct.__name__ = construct.__qualname__ = name
@@ -175,6 +176,24 @@ def _typed_constructor(name: str, dtype: Any) -> Callable[..., Tensor]:
     return construct
 
 
+
+class TensorType(type):
+    """The type of PyTorch's ``torch.Tensor``: calling it is `tensor` of floats; each Tensor is an instance of it."""
+
+    def __call__(cls, *data: Any) -> Tensor:
+        """Return a constant of float64, of data or of the lengths of a Tensor to be filled."""
+        return DoubleTensor(*data) if data else zeros(0)
+
+    def __instancecheck__(cls, instance: Any) -> Any:
+        return isinstance(instance, Tensor)
+
+    def __subclasscheck__(cls, subclass: Any) -> Any:
+        return issubclass(subclass, Tensor)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(Tensor, name)
+
+
 FloatTensor, DoubleTensor, LongTensor, IntTensor, ByteTensor, BoolTensor = (
     _typed_constructor(*pair) for pair in (
         ("FloatTensor", float32), ("DoubleTensor", float64), ("LongTensor", int64), ("IntTensor", int32),
@@ -220,6 +239,9 @@ def generator_or_shared(generator: Any) -> Any:
 
 def _random_constructor(draw: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     def construct(*size: Any, generator: Any = None, **options: Any) -> Tensor:
+        dtype = options.get("dtype")
+        if dtype is not None and np.dtype(dtype).kind not in "fc":
+            raise TypeError(f"torch.{name} draws floats; the dtype is {np.dtype(dtype)}. Write dtype=torch.float64.")
         return _shape_constructor(lambda shape: draw(generator_or_shared(generator), shape), name)(*size, **options)
 
     construct.__name__ = construct.__qualname__ = name
@@ -232,7 +254,27 @@ randn = _random_constructor(lambda rng, shape: rng.normal(size=shape), "randn")
 rand_like, randn_like = _like_constructor(rand, "rand"), _like_constructor(randn, "randn")
 
 
-def randint(low: Any, high: Any = None, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:
+def _fill(name: str, draw: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what fills a Tensor of floats with random numbers: ``t.uniform_(-1, 1)``."""
+
+    def fill(t: Any, *how: Any, generator: Any = None, **options: Any) -> Any:
+        if t.dtype.kind != "f":
+            raise TypeError(f"t.{name} fills floats; t has dtype {t.dtype}. Write t = t.double() before.")
+        return draw(generator_or_shared(generator), t.shape, *how, **options)
+
+    return fill
+
+
+FILLS |= {
+    "uniform_": _fill("uniform_", lambda rng, shape, a=0.0, b=1.0, **to: rng.uniform(
+        to.get("from", a), to.get("to", b), shape)),
+    "normal_": _fill("normal_", lambda rng, shape, mean=0.0, std=1.0: rng.normal(mean, std, shape)),
+    "exponential_": _fill("exponential_", lambda rng, shape, lambd=1.0: rng.exponential(1 / lambd, shape)),
+    "bernoulli_": _fill("bernoulli_", lambda rng, shape, p=0.5: rng.random(shape) < raw(p)),
+}  # fmt: skip
+
+
+def randint(low: Any = 0, high: Any = None, size: Any = None, *, generator: Any = None, **options: Any) -> Tensor:
     """Return random integers: ``randint(high, size)`` or ``randint(low, high, size)``."""
     if isinstance(high, (tuple, list)):
         low, high, size = 0, low, high

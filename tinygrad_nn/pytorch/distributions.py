@@ -8,13 +8,21 @@ from typing import Any
 import numpy as np
 
 from ..common.spelling import no_attribute
+from ..nn.losses.reduction import refuse_where
 from ..node import no_grad
 from ..ops.neural import log_softmax
+from ..ops.special import erfc
 from ..tensor import raw
 from .constructors import constant, multinomial, randn
 
 __all__ = ["Categorical", "MultivariateNormal", "Normal", "kl_divergence"]
 _LOG_2_PI = log(2 * np.pi)
+
+
+def _floats(x: Any) -> Any:
+    """Return a parameter as a Tensor of floats, also if it is made of integers."""
+    t = constant(x)
+    return t.astype(np.float64) if t.dtype.kind in "biu" else t
 
 
 class Normal:
@@ -23,7 +31,10 @@ class Normal:
     .. math:: p(x) = e^{-(x - \mu)^2 / 2 \sigma^2} / \sqrt{2 \pi} \sigma
 
     Args:
-        loc, scale: numbers or arrays whose shapes broadcast.
+        loc, scale: numbers or arrays whose shapes broadcast; scale is above 0.
+
+    Raises:
+        ValueError: an entry of scale is not above 0.
 
     Example:
         >>> f"{Normal(0.0, 2.0).log_prob(1.0).item():.4f}"
@@ -31,9 +42,12 @@ class Normal:
     """
 
     def __init__(self, loc: Any, scale: Any) -> None:
-        self.loc, self.scale = np.broadcast_arrays(constant(loc), constant(scale))
+        self.loc, self.scale = np.broadcast_arrays(_floats(loc), _floats(scale))
+        values = raw(self.scale)
+        refuse_where("Normal", "scale", values, ~(values > 0), "it must be above 0, as torch.exp(t) is.")
 
-    mean = property(lambda self: self.loc)
+    mean = mode = property(lambda self: self.loc)
+    batch_shape, event_shape = property(lambda self: self.loc.shape), ()
     stddev = property(lambda self: self.scale)
     variance = property(lambda self: self.scale**2)
 
@@ -49,6 +63,10 @@ class Normal:
     def log_prob(self, value: Any) -> Any:
         """Return the logarithm of the density."""
         return -(((value - self.loc) / self.scale) ** 2) / 2 - np.log(self.scale) - _LOG_2_PI / 2
+
+    def cdf(self, value: Any) -> Any:
+        """Return the probability of a number up to `value`."""
+        return erfc((self.loc - value) / (self.scale * 2**0.5)) / 2
 
     def entropy(self) -> Any:
         """Return the entropy, in nats."""
@@ -75,10 +93,18 @@ class MultivariateNormal:
     def __init__(self, loc: Any, covariance_matrix: Any = None, *, scale_tril: Any = None) -> None:
         if (covariance_matrix is None) == (scale_tril is None):
             raise ValueError("MultivariateNormal needs either covariance_matrix= or scale_tril=.")
-        self.scale_tril = constant(np.linalg.cholesky(covariance_matrix) if scale_tril is None else scale_tril)
+        if scale_tril is None:
+            self.scale_tril = np.linalg.cholesky(_floats(covariance_matrix))
+        else:
+            self.scale_tril = _floats(scale_tril)
         *rows, length = np.shape(raw(loc))
         several = np.broadcast_shapes(tuple(rows), self.scale_tril.shape[:-2])
-        self.loc = self.mean = np.broadcast_to(constant(loc), (*several, length))
+        self.loc = self.mean = self.mode = np.broadcast_to(_floats(loc), (*several, length))
+
+    batch_shape = property(lambda self: self.loc.shape[:-1])
+    event_shape = property(lambda self: self.loc.shape[-1:])
+    covariance_matrix = property(lambda self: self.scale_tril @ self.scale_tril.mT)
+    variance = property(lambda self: (self.scale_tril**2).sum(axis=-1))
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         """Return samples of shape ``(*sample_shape, *loc.shape)``, with gradients to the parameters."""
@@ -107,7 +133,7 @@ class Categorical:
         probs, logits: one of the two, of shape ``(..., classes)``; probabilities are divided by their sum.
 
     Raises:
-        ValueError: both are given, or none.
+        ValueError: both are given, or none; or a probability is below 0.
 
     Example:
         >>> f"{Categorical(probs=np.array([0.2, 0.8])).log_prob(1).item():.4f}"
@@ -118,13 +144,19 @@ class Categorical:
         if (probs is None) == (logits is None):
             raise ValueError("Categorical needs either probs= or logits=.")
         if probs is None:
-            self.logits = log_softmax(constant(logits), axis=-1)
+            self.logits = log_softmax(_floats(logits), axis=-1)
             self.probs = np.exp(self.logits)
         else:
-            p = constant(probs)
+            p = _floats(probs)
+            values = raw(p)
+            fix = "it must be 0 or more; other numbers are logits=."
+            refuse_where("Categorical", "probs", values, ~(values >= 0), fix)
             self.probs = p / p.sum(axis=-1, keepdims=True)
             tiny = np.finfo(self.probs.dtype).eps  # as in PyTorch, a probability of 0 has no infinite logarithm
             self.logits = np.log(np.clip(self.probs, tiny, 1 - tiny))
+
+    batch_shape, event_shape = property(lambda self: self.probs.shape[:-1]), ()
+    mode = property(lambda self: constant(self.probs.data.argmax(axis=-1)))
 
     def sample(self, sample_shape: Any = ()) -> Any:
         """Return samples of shape ``(*sample_shape, *probs.shape[:-1])``."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..nn import functional as neural_functions
 from ..ops import neural, special
 from ..ops import pytorch as words
 from ..ops.norms import distances
@@ -124,6 +125,9 @@ def div(input: Any, other: Any, rounding_mode: str | None = None) -> Any:
         return _as_tensors(np.floor_divide(input, other))
     if rounding_mode not in (None, "trunc"):
         raise ValueError(f"div: rounding_mode={rounding_mode!r}; known are None, 'floor' and 'trunc'.")
+    if rounding_mode and np.result_type(raw(input), raw(other)).kind in "iu":  # a quotient of floats has 53 bits
+        down, left = np.divmod(raw(input), raw(other))
+        return constant(down + ((left != 0) & (down < 0)))
     found = np.divide(input, other)
     return _as_tensors(np.trunc(found) if rounding_mode else found)
 
@@ -222,9 +226,9 @@ _LINALG = (
     "cholesky det eigh eigvalsh inv matrix_norm matrix_power multi_dot norm pinv qr slogdet solve svd vector_norm"
 )
 _METHODS = """
-addcdiv addcmul addmm allclose baddbmm chunk clamp clamp_max clamp_min clone dist equal flatten flip frac gather
-index_add index_copy index_fill index_select inverse lerp logdet masked_fill masked_select narrow norm rsqrt scatter
-scatter_add select split t topk unbind unflatten unique
+addcdiv addcmul addmm allclose baddbmm chunk clamp clamp_max clamp_min clone cummax cummin dist equal flatten flip frac
+gather index_add index_copy index_fill index_select inverse lerp logdet masked_fill masked_select narrow norm rsqrt
+scatter scatter_add scatter_reduce select split t topk unbind unflatten unique
 """
 _FFT = "fft fft2 fftn fftshift ifft ifft2 ifftn irfft rfft"
 
@@ -252,6 +256,8 @@ FUNCTIONS: dict[str, Function] = {
     "div": div, "divide": div, "true_divide": div,
     "add": adapt_function(words.add_multiple(np.add)),
     **dict.fromkeys(["sub", "subtract"], adapt_function(words.add_multiple(np.subtract))),
+    "cosine_similarity": _method_as_function(neural_functions.cosine_similarity),
+    "pairwise_distance": _method_as_function(neural_functions.pairwise_distance),
     **{name: _joining(name) for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")},
     "einsum": _einsum, "cdist": cdist, "block_diag": block_diag, "cholesky_solve": cholesky_solve,
     "searchsorted": searchsorted,

@@ -13,7 +13,6 @@ ABSENT = {
     "distributed":       "Write tinygrad_nn.fit(..., comm=) for several ranks over MPI.",
     "sparse_coo_tensor": "Write tinygrad_nn.sparse for linear systems, else scipy.sparse.",
     "addbmm":            "Write b + (x @ w).sum(axis=0).",
-    "cummax":            "Write np.maximum.accumulate(t.data), without gradients.",
     "std_mean":          "Write torch.std(t), torch.mean(t).",
     "var_mean":          "Write torch.var(t), torch.mean(t).",
     "aminmax":           "Write torch.amin(t), torch.amax(t).",

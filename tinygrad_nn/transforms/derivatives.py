@@ -448,8 +448,8 @@ def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tre
         direction: the vector that the Hessian is multiplied with, shaped like the first argument.
 
     Returns:
-        The product, shaped like the first argument. With f alone, ``hvp(f)`` returns a function
-        ``(x, direction, *args)`` that computes such products, as SciPy's optimizers take it for ``hessp``.
+        The product, shaped like the first argument: the derivative of ``grad(f)`` along the direction. With f alone,
+        ``hvp(f)`` returns a function ``(x, direction, *args)`` of such products, as SciPy takes it for ``hessp``.
 
     Source:
         B. Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6 (1994).
@@ -467,9 +467,11 @@ def hvp(f: Callable[..., Any], args: Sequence[Any] | None = None, direction: Tre
     if shapes[0] != shapes[1]:
         raise ValueError(f"the direction needs the shapes of the first argument, {shapes[0]}; it has {shapes[1]}.")
 
+    @wraps(f)
     def slope(x: Tree) -> Any:
-        gradients = flatten(grad(f)(x, *args[1:]))[0]
-        return sum(((g * v).sum() for g, v in zip(gradients, directions, strict=True)), Tensor(0.0, False))
+        pairs = zip(flatten(grad(f)(x, *args[1:]))[0], directions, strict=True)
+        parts = (np.real(np.conj(g) * v) if g.dtype.kind == "c" else g * v for g, v in pairs)
+        return sum((x.sum() for x in parts), Tensor(0.0, False))
 
     return grad(slope)(args[0])
 

@@ -14,13 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from ..backward import ancestors
-from ..tensor import Tensor
+from ..backward import ancestors, walk
+from ..common.printable import printable
+from ..node import Node, recording, thread
+from ..tensor import Tensor, stored_array, wrap
 from ..tree import Tree, flatten
-from .batching import Level
+from .batching import Level, level_of
 from .derivatives import Call, grad, pullback, pushforward, result_of
 
 AT_ONCE = 2**26  # at most so many bytes of tangents or cotangents in one walk with several directions
+NOT_HOLOMORPHIC = (
+    "{name} is not holomorphic at these complex arguments: {why}. So it has no complex derivative. For the derivative "
+    "along a direction v write jvp({f}, (z,), (v,)); for all of them separate real and imaginary parts: "
+    "jacobian(lambda a, b: {f}(a + 1j * b), (0, 1))(z.real, z.imag)."
+)
+REAL_RESULT = "it returns real numbers that depend on them"
+TURNED = "along 1j * v its derivative is not 1j times that along v"
 
 
 def jacobian(
@@ -42,10 +51,12 @@ def jacobian(
     Returns:
         A function of the same arguments returning, for a result of shape ``out`` and an argument of shape ``in``, an
         array of shape ``(*out, *in)``. With containers, it returns those of the result, and inside them, for each
-        array, those of the argument. For complex numbers it is the complex derivative of a holomorphic f.
+        array, those of the argument. Complex results of real arguments have a complex Jacobian. At complex arguments
+        it is the complex derivative of a holomorphic f.
 
     Raises:
         TypeError, ValueError: as `vjp`.
+        ValueError: f is not holomorphic at complex arguments. Compiled code, which knows no values, does not check it.
 
     Example:
         >>> jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
@@ -53,11 +64,32 @@ def jacobian(
                [0., 4.]])
     """
 
+    return matrix_of(f, argnums, stack=stack)
+
+
+def matrix_of(
+    f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0, *, stack: bool = False, name: str = "{f}",
+    real_rows: bool = False,
+) -> Callable[..., Any]:  # fmt: skip
+    """Return `jacobian` of f, which errors call `name`.
+
+    With `real_rows`, a real result of a complex argument has as its row ∂/∂Re − i ∂/∂Im, as in autograd, instead of
+    raising.
+    """
+
     def matrix(*args: Any, **kwargs: Any) -> Tree:
         call = Call(f, argnums, args, kwargs)
         outs, rebuild = flatten(call.value)
         outs = [result_of(f, out) for out in outs]
-        found = [call.arrange(blocks) for blocks in _by_forward(outs, call.inputs) or _by_reverse(outs, call.inputs)]
+        rows = _by_forward(outs, call.inputs)
+        if rows is None:
+            rows = _by_reverse(outs, call.inputs)
+            if any(t.dtype.kind == "c" for t in call.inputs) and not thread.mode.traces:
+                for out, row in zip(outs, rows, strict=True):
+                    if (why := _why_not_holomorphic(out, call.inputs, row, real_rows)) is not None:
+                        what = name.format(f=printable(getattr(f, "__name__", type(f).__name__)))
+                        raise ValueError(NOT_HOLOMORPHIC.format(name=what, f=name.format(f="f"), why=why))
+        found = [call.arrange(blocks) for blocks in rows]
         if not stack or call.single:
             return rebuild(found)
         if len(shapes := {t.shape for t in call.inputs}) > 1:
@@ -73,13 +105,13 @@ def jacobian(
 def _by_forward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]] | None:
     """Return the derivatives for each result and input, computed by forward mode for all entries of the inputs.
 
-    Return None if the results do not have more entries than the inputs (reverse mode is then better), or if any array
-    is complex.
+    Return None if reverse mode is better, since the results do not have more entries than the inputs (for a complex
+    entry it takes two walks), or if an input is complex.
     """
     sizes = [t.data.size for t in inputs]
-    if not 0 < sum(sizes) < sum(out.data.size for out in outs):
+    if not 0 < sum(sizes) < sum(out.data.size * (1 + (out.dtype.kind == "c")) for out in outs):
         return None
-    if any(t.dtype.kind == "c" for t in (*outs, *inputs)):
+    if any(t.dtype.kind == "c" for t in inputs):
         return None
     push, ends = pushforward(outs, inputs), np.cumsum([0, *sizes])
 
@@ -92,7 +124,7 @@ def _by_forward(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[A
     for out, columns in zip(outs, found, strict=True):
         parts = [columns[start:end] for start, end in pairwise(ends)]
         blocks.append([
-            np.moveaxis(part, 0, -1).astype(t.dtype).reshape((*out.shape, *t.shape))
+            np.moveaxis(part, 0, -1).astype(_dtype(out, t)).reshape((*out.shape, *t.shape))
             for part, t in zip(parts, inputs, strict=True)
         ])  # fmt: skip
     return blocks
@@ -119,8 +151,15 @@ def _memory(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[int]:
     return [node.out.nbytes for node in ancestors([out.node for out in outs if out.node is not None], oldest)]
 
 
-def _pulled(out: Tensor, inputs: Sequence[Tensor], unit: Any) -> list[Any]:
-    return pullback(out, inputs, unit.reshape(out.shape))
+def _dtype(out: Tensor, t: Tensor) -> np.dtype[Any]:
+    """Return the dtype of a derivative: that of the argument, made complex if the result is."""
+    return np.result_type(t.dtype, np.complex64) if out.dtype.kind == "c" else t.dtype
+
+
+def _pulled(out: Tensor, inputs: Sequence[Tensor], real: Sequence[Tensor], unit: Any) -> list[Any]:
+    """Return the gradients for a cotangent, and for 1j times it those of `real`: the derivatives of Re and Im."""
+    unit = unit.reshape(out.shape)
+    return pullback(out, inputs, unit) + (pullback(out, real, 1j * unit) if real else [])
 
 
 def _by_reverse(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[Any]]:
@@ -128,11 +167,88 @@ def _by_reverse(outs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[list[A
     blocks = []
     for out in outs:
         size = 4 * max(_memory([out], inputs), default=0)  # a walk back holds only a few cotangents at a time
-        found = _all_at_once(partial(_pulled, out, inputs), out.size, out.dtype, size)
-        found = found or [np.zeros((0, *t.shape), t.dtype) for t in inputs]
-        found = [np.conj(b) if b.dtype.kind == "c" else b for b in found]
-        blocks.append([b.reshape((*out.shape, *t.shape)) for b, t in zip(found, inputs, strict=True)])
+        real = [t for t in inputs if t.dtype.kind != "c"] if out.dtype.kind == "c" else []
+        found = _all_at_once(partial(_pulled, out, inputs, real), out.size, out.dtype, size)
+        found = found or [np.zeros((0, *t.shape), t.dtype) for t in (*inputs, *real)]
+        imaginary = iter(found[len(inputs) :])
+        row = []
+        for t, b in zip(inputs, found[: len(inputs)], strict=True):
+            b = np.conj(b) if t.dtype.kind == "c" else _complex(b, next(imaginary)) if real else b
+            row.append(b.reshape((*out.shape, *t.shape)))
+        blocks.append(row)
     return blocks
+
+
+def _complex(re: Any, im: Any) -> Any:
+    if isinstance(re, Tensor) or isinstance(im, Tensor):
+        return re + 1j * im
+    both = np.empty(re.shape, np.result_type(re.dtype, np.complex64))
+    both.real, both.imag = re, im  # 1j * inf would have a real part of NaN
+    return both
+
+
+def _gradients_and_size(out: Tensor, cotangent: Any, inputs: Sequence[Tensor]) -> tuple[list[Any], float]:
+    """Return gradients without a graph, and the largest product of a cotangent and a value on the way.
+
+    The terms of a gradient are as large, so its rounding error is in proportion to that, even where they cancel.
+    """
+    largest = 0.0
+
+    def keep(node: Node, g: Any) -> None:
+        nonlocal largest
+        size = float(np.max(np.abs(g) * np.abs(node.out), initial=0))
+        largest = max(largest, size) if np.isfinite(size) else largest
+
+    gradient_of: dict[Node, Any] = {}
+    if out.node is not None:
+        nodes = frozenset(t.node for t in inputs if t.node is not None)
+        with recording(False):
+            gradient_of = walk(out.node, cotangent.astype(out.dtype), wanted=nodes, keep=keep)
+    found = [None if t.node is None else gradient_of.get(t.node) for t in inputs]
+    return [np.zeros(t.shape) if g is None else g for t, g in zip(inputs, found, strict=True)], largest
+
+
+def _why_not_holomorphic(
+    out: Tensor, inputs: Sequence[Tensor], row: Sequence[Any], real_rows: bool, samples: int = 0
+) -> str | None:
+    """Tell why a result is not holomorphic in its complex inputs, by the Cauchy-Riemann equations; None if it is.
+
+    If the result changes by A dz + B conj(dz), its gradient for the cotangent c is conj(A) c + B conj(c). So the rows
+    have A + conj(B), and are 0 for a real result only if it is constant. For a complex result, the gradient for one
+    irregular imaginary c shows whether B is 0: one more walk, whatever the number of entries.
+
+    Args:
+        samples: how many leading axes of all arrays are samples of a vmap.
+    """
+    if (level := level_of(*inputs)) is not None:
+        with level.outside_level():
+            value, *given = (x if isinstance(x := level.full(t), Tensor) else wrap(x, None) for t in (out, *inputs))
+            return _why_not_holomorphic(value, given, [level.full(x) for x in row], real_rows, samples + 1)
+    if not out.data.size or (real_rows and out.dtype.kind != "c"):
+        return None
+    n = int(np.prod(out.shape[samples:], dtype=int))
+    moving = [(t, stored_array(x)) for t, x in zip(inputs, row, strict=True) if t.dtype.kind == "c" and t.data.size]
+    rows = [M.reshape((-1, n, int(np.prod(t.shape[samples:], dtype=int)))) for t, M in moving]  # (samples, out, in)
+    if not rows:
+        return None
+    eps = max(np.finfo(x.dtype).eps for x in (*rows, stored_array(out)) if x.dtype.kind in "fc")
+    with np.errstate(all="ignore"):
+        # The size of a derivative: its own, or that of the value by that of the argument, in whose rounding it is lost.
+        largest = max([1.0, *(float(np.max(np.abs(stored_array(t)))) for t, _ in moving)])
+        size = np.abs(stored_array(out)).reshape(-1, n) / largest
+        size = np.max([np.broadcast_to(size, rows[0].shape[:2]), *(np.abs(M).max(axis=2) for M in rows)], axis=0)
+        if out.dtype.kind != "c":
+            off = any(np.any(np.abs(M) > 64 * eps * size[:, :, None]) for M in rows)
+            return REAL_RESULT if off else None
+        size[size == 0] = 1
+        weights = np.random.default_rng(0).uniform(0.5, 1.5, n) / size
+        found, passed = _gradients_and_size(out, (1j * weights).reshape(out.shape), [t for t, _ in moving])
+        for M, g in zip(rows, found, strict=True):
+            expected = np.einsum("bi,bij->bj", 1j * weights, np.conj(M))
+            limit = np.sqrt(eps) * np.einsum("bi,bij->bj", weights, np.abs(M)) + 64 * eps * max(n, passed / largest)
+            if np.any(np.abs(g.reshape(expected.shape) - expected) > limit):  # not so where it is NaN
+                return TURNED
+    return None
 
 
 def hessian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0) -> Callable[..., Any]:
@@ -145,11 +261,12 @@ def hessian(f: Callable[..., Any], argnums: int | str | Sequence[int | str] = 0)
         argnums: the position or name of the argument to differentiate, or several.
 
     Returns:
-        A function of the same arguments returning an array of shape ``(*in, *in)``; see `jacobian` for containers.
+        A function of the same arguments returning an array of shape ``(*in, *in)``; see `jacobian` for containers and
+        for complex arguments, at which the gradient must be holomorphic.
 
     Example:
         >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
         array([[ 6.,  0.],
                [ 0., 12.]])
     """
-    return jacobian(grad(f, argnums), argnums)
+    return matrix_of(grad(f, argnums), argnums, name="grad({f})")
