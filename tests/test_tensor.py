@@ -230,8 +230,8 @@ def test_results_without_axes_are_arrays_not_scalars(make: Callable[[Tensor], Te
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda t: np.asarray(t), TypeError, r"would drop its graph. Write t.data for the bare array"),
-        (lambda t: np.array(t), TypeError, r"would drop its graph. Write t.data"),
+        (lambda t: np.asarray(t), TypeError, r"would drop its graph. Leave np\.asarray out.*t\.data is the bare array"),
+        (lambda t: np.array(t), TypeError, r"would drop its graph. Leave np\.array out: write `t`"),
         (lambda t: np.array([t, t]), TypeError, r"np\.stack\(\[\.\.\.\]\)"),
         (lambda t: np.add(np.zeros(3), [t, t, t]), TypeError, r"np\.stack"),
         (lambda t: float(t[0, 0]), TypeError, r"float\(t\) would drop the graph.*t\.item\(\)"),
@@ -603,7 +603,9 @@ def test_writing_one_live_number_into_an_array_says_what_to_write_instead() -> N
     out, t = np.zeros(3), Tensor([1.0, 2.0])
     with pytest.raises(ValueError, match="sequence") as caught:  # NumPy's own, for what float() of an entry raised
         out[0] = t[0]
-    assert "out = Tensor(out).at[i].set(t), or np.stack([...])" in str(caught.value.__cause__)
+    told = str(caught.value.__cause__)
+    assert "`out = Tensor(out)` once, before the loop, and in place of this line `out = out.at[0].set(t[0])`" in told
+    assert "np.stack([...])" in told
     np.testing.assert_array_equal(Tensor(out).at[0].set(t[0]).data, [1, 0, 0])
 
 
