@@ -216,6 +216,47 @@ def test_what_a_rule_returns_is_checked() -> None:
     assert grad(lambda x: flat(x).sum())(np.ones(2)).tolist() == [0, 0]
 
 
+def test_an_imaginary_part_that_would_be_lost_is_refused() -> None:
+    x, said = np.array([0.5, -2.0]), r"the rule of \w+ returned a complex gradient, .* np.real of it\.$"
+
+    def double(x: Any) -> Any:
+        return x * 2
+
+    wrong = custom_vjp(double, lambda g, out, x: 2j * g)
+    nest = custom_vjp(lambda p: p["a"] * 2, lambda g, out, p: {"a": g * (2 + 0.1j), "n": None})
+    for dtype in (np.float32, np.float64):
+        for call in (
+            lambda x: grad(lambda x: np.sum(wrong(x)))(x),
+            lambda x: vjp(wrong, x)[1](x),
+            lambda x: jacobian(wrong)(x),
+            lambda x: hessian(lambda x: np.sum(wrong(x)))(x),
+            lambda x: tg.vmap(grad(wrong))(x),
+            lambda x: grad(lambda x: np.sum(np.abs(wrong(x) * 1j)))(x),
+            lambda x: grad(lambda x: np.sum(nest({"a": x, "n": 1})))(x),
+        ):
+            with pytest.raises(ValueError, match=said):
+                call(x.astype(dtype))
+
+
+def test_the_real_part_of_a_complex_gradient_counts_if_the_cotangent_or_an_argument_is_complex() -> None:
+    x, c = np.array([0.5, -2.0]), np.array([1 - 2j, 0.3j])
+    turned = custom_vjp(lambda x: x * c, lambda g, out, x: g * np.conj(c))
+    beside = custom_vjp(
+        lambda x, z: np.real(x * z), lambda g, out, x, z: (g * np.conj(z), g * x)
+    )
+    filtered = custom_vjp(  # the imaginary part is rounding
+        lambda x: np.real(np.fft.ifft(np.fft.fft(x) * 3)), lambda g, out, x: np.fft.ifft(np.fft.fft(g) * 3)
+    )
+    weight = np.array([0.2 + 1j, -0.7j])
+    found = grad(lambda x: np.real(np.sum(weight * turned(x))))(x)
+    np.testing.assert_allclose(found, np.real(weight * c), rtol=1e-14)
+    np.testing.assert_allclose(grad(lambda x: np.sum(beside(x, c)))(x), c.real, rtol=1e-14)
+    np.testing.assert_allclose(grad(lambda x: np.sum(filtered(x) * x))(x), 6 * x, rtol=1e-14)
+    np.testing.assert_allclose(jacobian(turned)(x), np.diag(c), rtol=1e-14)
+    none = custom_vjp(lambda x: x * 2, lambda g, out, x: np.full_like(g, np.nan) + 0j)
+    assert np.isnan(grad(lambda x: np.sum(none(x)))(x)).all()
+
+
 # -- Together with the rest
 
 

@@ -17,6 +17,7 @@ from tinygrad_nn import Layer, Settings, Solver, Tensor, fit, io, nn
 from tinygrad_nn.graph import GraphView
 from tinygrad_nn.nn.losses import cross_entropy
 from tinygrad_nn.onnx.functions import FUNCTIONS
+from tinygrad_nn.ops.norms import distances
 from tinygrad_nn.tree import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -280,6 +281,7 @@ def test_several_inputs_and_outputs_have_their_names() -> None:
     lambda x: x.mean(axis=1),
     lambda x: np.einsum("ij,kj->ik", x, np.ones((2, 3))),
     lambda x: np.cumsum(x, axis=1),
+    lambda x: distances(x, np.ones((3, 3))) + distances(x[None] + 2, x)[0, :, :1],
     lambda x: x[:, np.array([2, 0, 0])],
     lambda x: x[np.arange(2), np.array([2, -1])],
     lambda x: np.where((x > 0) & ~(x > 1) | (x < -1), x, 0.0),

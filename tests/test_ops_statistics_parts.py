@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import Tensor, grad
+from tinygrad_nn import Tensor, compile, grad, hessian, vmap
+from tinygrad_nn.ops import sequence
 
 NAN = np.nan
 RNG = np.random.default_rng(0)
@@ -138,3 +139,88 @@ def test_each_line_of_an_array_of_three_axes_leaves_out_its_own_holes() -> None:
 def test_weights_have_the_shape_of_the_array_or_of_its_reduced_axes(shape: tuple[int, ...], axis: Any) -> None:
     with pytest.raises(ValueError, match="of the shape of a, or of its reduced axes in their order"):
         np.quantile(Tensor(np.ones((3, 4))), 0.5, axis, weights=np.ones(shape), method="inverted_cdf")
+
+
+def long_lines(kind: str) -> np.ndarray:
+    x = RNG.permutation(3 * 701).reshape(3, 701) / 7
+    if kind == "ties":
+        x = np.floor(x / 20)
+    elif kind == "nan":
+        x[0, RNG.permutation(701)[:300]] = x[2, 5] = NAN
+    elif kind == "inf":
+        x[x > 250], x[x < 20] = np.inf, -np.inf
+    return x
+
+
+@pytest.mark.parametrize("kind", ["distinct", "ties", "nan", "inf"])
+@pytest.mark.parametrize("method", METHODS)
+def test_quantiles_of_long_lines_are_those_of_numpy(method: str, kind: str) -> None:
+    x, q = long_lines(kind), [0.0, 0.1, 0.1, 0.5, 0.77, 1.0]
+    with np.errstate(invalid="ignore"):
+        for name in ("quantile", "nanquantile"):
+            for options in ({"axis": 1}, {"axis": 0, "keepdims": True}, {"axis": None}):
+                found, wanted = (getattr(np, name)(a, q, method=method, **options) for a in (Tensor(x), x))
+                same(found, wanted)
+    for name in ("median", "nanmedian"):
+        for axis in (1, 0, None):
+            same(getattr(np, name)(Tensor(x), axis), getattr(np, name)(x, axis))
+
+
+@pytest.mark.parametrize("kind", ["distinct", "ties", "nan"])
+@pytest.mark.parametrize("q", [[0.25, 0.25, 0.9], np.linspace(0, 1, 40)])
+def test_the_gradient_of_a_quantile_goes_where_a_stable_sort_puts_its_entries(q: Any, kind: str) -> None:
+    x = long_lines(kind)
+    weights = RNG.normal(size=(len(q), 3))
+    order, n = np.argsort(x, axis=1, kind="stable"), (~np.isnan(x)).sum(axis=1)
+    wanted = np.zeros_like(x)
+    for row in range(3):
+        for part, weight in zip(q, weights[:, row], strict=True):
+            place = (n[row] - 1) * part
+            low = int(np.floor(place))
+            for rank, share in ((low, 1 - (place - low)), (min(low + 1, n[row] - 1), place - low)):
+                wanted[row, order[row, rank]] += weight * share
+    slope = grad(lambda x: (np.nanquantile(x, q, axis=1) * weights).sum())
+    np.testing.assert_allclose(slope(x), wanted, atol=1e-13)
+    np.testing.assert_allclose(compile(slope)(x), wanted, atol=1e-13)
+    if kind != "nan":
+        one = grad(lambda x: (np.quantile(x, q, axis=1) * weights).sum())
+        for f in (one, compile(one)):
+            np.testing.assert_allclose(f(x), wanted, atol=1e-13)
+        rows = vmap(grad(lambda x, w: (np.quantile(x, q) * w).sum()))(x, weights.T)
+        np.testing.assert_allclose(rows, wanted, atol=1e-13)
+
+
+def test_the_second_derivative_of_a_median_of_many_is_that_of_its_entries() -> None:
+    x = RNG.normal(size=301)
+    place = np.argsort(x)[150]
+    wanted = np.zeros((301, 301))
+    wanted[place, place] = 6 * x[place]
+    np.testing.assert_allclose(hessian(lambda x: np.median(x) ** 3)(x), wanted)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_quantile_of_few_digits_is_that_of_numpy_to_the_last(method: str) -> None:
+    for n in (2, 5, 9, 40, 500):
+        x = RNG.normal(size=n).astype(np.float32)
+        for q in (0.3, 0.1, 0.5, 0.95, 1, 0):
+            same(np.quantile(Tensor(x), q, method=method), np.quantile(x, q, method=method))
+            same(np.percentile(Tensor(x), 100 * q, method=method), np.percentile(x, 100 * q, method=method))
+            same(np.nanquantile(Tensor(x), q, method=method), np.nanquantile(x, q, method=method))
+        same(np.quantile(Tensor(x), [0.3, 0.7], method=method), np.quantile(x, [0.3, 0.7], method=method))
+
+
+def test_a_quantile_needs_no_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = RNG.normal(size=500)
+    for name in ("_order", "_places_by_sort"):  # what sorts
+        monkeypatch.setattr(sequence, name, None)
+    for f in (np.median, np.nanmedian, lambda x: np.quantile(x, 0.3), lambda x: np.nanpercentile(x, [5, 95]).sum()):
+        assert np.isfinite(grad(f)(x)).all()
+
+
+@pytest.mark.parametrize("kind", ["distinct", "ties", "nan", "inf"])
+def test_entries_at_ranks_are_those_of_a_stable_sort(kind: str) -> None:
+    x, ranks = long_lines(kind), (0, 350, 350, 500, 699, 700)
+    wanted = np.argsort(x, axis=-1, kind="stable")[:, ranks]
+    out = sequence.ranked(Tensor(x), ranks=ranks)
+    assert np.array_equal(out.node.meta["places"], wanted)
+    assert np.array_equal(out.data, np.sort(x)[:, ranks], equal_nan=True)

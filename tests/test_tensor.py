@@ -230,8 +230,8 @@ def test_results_without_axes_are_arrays_not_scalars(make: Callable[[Tensor], Te
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda t: np.asarray(t), TypeError, r"would drop its graph. Write t.data for the bare array"),
-        (lambda t: np.array(t), TypeError, r"would drop its graph. Write t.data"),
+        (lambda t: np.asarray(t), TypeError, r"would drop its graph. Leave np\.asarray out.*t\.data is the bare array"),
+        (lambda t: np.array(t), TypeError, r"would drop its graph. Leave np\.array out: write `t`"),
         (lambda t: np.array([t, t]), TypeError, r"np\.stack\(\[\.\.\.\]\)"),
         (lambda t: np.add(np.zeros(3), [t, t, t]), TypeError, r"np\.stack"),
         (lambda t: float(t[0, 0]), TypeError, r"float\(t\) would drop the graph.*t\.item\(\)"),
@@ -435,6 +435,24 @@ def test_updates_at_an_index_make_a_new_tensor() -> None:
 # -- Python's protocols
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.int64])
+def test_in_asks_as_numpy_does_whether_an_entry_is_equal(dtype: Any) -> None:
+    x = np.arange(6).reshape(3, 2).astype(dtype)
+    for t in (Tensor(x), Tensor(x) * 1, Tensor(x, requires_grad=False)):
+        for value in (2.0, 7, 2 + 0j, np.nan, [4, 5], np.array([0, 3]), x, "a", None, Tensor(3.0), Tensor(8.0)):
+            wanted = (value.data if isinstance(value, Tensor) else value) in x
+            assert (value in t) is wanted
+    assert Tensor(2.0) in x
+    assert 2.0 in Tensor(2.0)
+    assert 2.0 not in Tensor(np.zeros(0))
+    with pytest.raises(ValueError, match="could not be broadcast"):
+        [1, 2, 3] in Tensor(x)  # noqa: B015
+    with pytest.raises(TypeError, match=r"inside vmap needs a value that differs from sample to sample"):
+        tg.vmap(lambda row: row * (2 in row))(x)
+    with pytest.warns(RuntimeWarning, match="runs without compilation"):
+        assert tg.compile(lambda x: x * (2 in x))(x).tolist() == x.tolist()
+
+
 def test_hash_is_identity_and_equality_is_elementwise() -> None:
     x, y = Tensor(X), Tensor(X)
     assert len({x, y, x}) == 2
@@ -585,7 +603,9 @@ def test_writing_one_live_number_into_an_array_says_what_to_write_instead() -> N
     out, t = np.zeros(3), Tensor([1.0, 2.0])
     with pytest.raises(ValueError, match="sequence") as caught:  # NumPy's own, for what float() of an entry raised
         out[0] = t[0]
-    assert "out = Tensor(out).at[i].set(t), or np.stack([...])" in str(caught.value.__cause__)
+    told = str(caught.value.__cause__)
+    assert "`out = Tensor(out)` once, before the loop, and in place of this line `out = out.at[0].set(t[0])`" in told
+    assert "np.stack([...])" in told
     np.testing.assert_array_equal(Tensor(out).at[0].set(t[0]).data, [1, 0, 0])
 
 

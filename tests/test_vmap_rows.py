@@ -56,6 +56,7 @@ def calls() -> Iterator[tuple[str, Shapes, dict[str, Any]]]:
         for axis in (0, 1, -1, -2):
             yield name, ((2, 4),), {"axis": axis}
     yield "partitioned", ((2, 4),), {"kth": 1, "axis": 1}
+    yield "ranked", ((2, 4),), {"ranks": (3, 1)}
     yield "diff", ((4,),), {"n": 2}
     for axis in (0, 1, -1, -2):
         yield "window", ((3, 4),), {"n": 2, "axis": axis}
@@ -105,6 +106,8 @@ def calls() -> Iterator[tuple[str, Shapes, dict[str, Any]]]:
             yield "dot", (a, b), {}
     for a, b in (((), ()), ((), (3,)), ((2, 3), ()), ((4, 1, 2, 3), (6, 3, 2)), ((3,), (2, 4, 3, 6))):
         yield "dot", (a, b), {}
+    for a, b in (((3, 2), (4, 2)), ((2, 3, 2), (4, 2)), ((3, 2), (2, 1, 2))):
+        yield "distances", (a, b), {}
     for subscripts, shapes in (
         ("ij,jk->ik", ((2, 3), (3, 4))), ("ij->ji", ((2, 3),)), ("i,i->", ((3,), (3,))), ("A,B->BA", ((2,), (3,))),
         ("ab,bc,cd->da", ((2, 3), (3, 4), (4, 2))), ("ii->i", ((3, 3),)), (",i->i", ((), (3,))),

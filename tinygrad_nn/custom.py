@@ -69,7 +69,8 @@ def custom_vjp(f: Callable[..., Any], rule: Any = None) -> Callable[..., Any]:
 
     Raises:
         TypeError: f or the rule closes over a Tensor that is not among the arguments, whose gradient would be lost.
-        ValueError: (when gradients are taken) the gradients have other containers than the arguments.
+        ValueError: (when gradients are taken) the gradients have other containers than the arguments, or an imaginary
+            part although all arguments and g are real.
 
     Example:
         >>> import numpy as np
@@ -90,9 +91,29 @@ def custom_vjp(f: Callable[..., Any], rule: Any = None) -> Callable[..., Any]:
                 f"the rule of {_name(f)} returned {counted(count, 'gradient')} for {len(args)} arguments; "
                 "return a tuple with one per argument, None if it has none."
             )
-        return [r for k, arg in enumerate(args) for r in _leaves_of(arg, found[k], f, f"argument {k}")]
+        leaves = [r for k, arg in enumerate(args) for r in _leaves_of(arg, found[k], f, f"argument {k}")]
+        _require_real(leaves, flatten(args)[0], flatten(g)[0], _name(f))
+        return leaves
 
     return _operation(f, gradients)
+
+
+def _require_real(gradients: list[Any], args: list[Any], g: list[Any], name: str) -> None:
+    """Raise if a gradient has an imaginary part, to half of its digits, although all arguments and g are real.
+
+    If g or an argument is complex, only the real part of the gradient of a real argument counts. A trace has no values.
+    """
+    if thread.mode.traces or any(_numeric(x) and np.result_type(x).kind == "c" for x in (*args, *g)):
+        return
+    for r in gradients:
+        if not _numeric(r) or np.result_type(r).kind != "c":
+            continue
+        parts = np.asarray(_plain_array(r))
+        if np.any(np.abs(parts.imag) > np.sqrt(np.finfo(parts.dtype).eps) * np.max(np.abs(parts), initial=0)):
+            raise ValueError(
+                f"the rule of {name} returned a complex gradient, though the arguments and g are real; its imaginary "
+                "part would be lost. Return a real gradient; if only the real part of this one is meant, np.real of it."
+            )
 
 
 def custom_jvp(f: Callable[..., Any], rule: Any = None) -> Callable[..., Any]:

@@ -20,17 +20,6 @@ FREED = (
     "this graph was freed by an earlier backward(). Call backward(retain_graph=True) the first time to walk it twice, "
     "or compute the result again."
 )
-NO_ARRAY = (
-    "turning a Tensor into an ndarray would drop its graph. Write t.data for the bare array (no gradient flows "
-    "through it), or t.detach() for a plot. Instead of x.dot(t) of an array x write x @ t. A list that is an argument "
-    "of grad stays a list, of Tensors: pass an array, grad(f)(np.array(x)). For an array of several Tensors write "
-    "tinygrad_nn.array([...]) or np.stack([...]): np.array, np.r_ and np.c_ cannot be intercepted, nor can "
-    "numpy.polynomial: use tinygrad_nn.polynomial. Instead of np.full(shape, t) write np.full(shape, t, like=t), of "
-    "np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t); instead of out[i] = t write out = Tensor(out).at[i].set(t), "
-    "or np.stack([...]) of a list of the parts."
-)
-
-
 SPARE = 2**16  # how many freed Nodes, of 150 bytes each, a thread keeps for reuse
 TRANSIENT = frozenset({"used", "summed", "read"})  # notes about a gradient, dropped when it is cleared, see `leaves`
 NO_TEXTS = (
@@ -39,11 +28,6 @@ NO_TEXTS = (
 )
 BY_NAME = (
     " Name and dtype are passed by name: Tensor(data, name='x', dtype=float). Zeros of a shape are np.zeros((2, 3))."
-)
-NO_NUMBER = (
-    "{call} would drop the graph of this Tensor. Write t.item() for the bare number; inside a function to be "
-    "differentiated use np.sin(t) and the like rather than math.sin(t), and instead of out[i] = t, which writes into "
-    "an array, out = Tensor(out).at[i].set(t), or np.stack([...]) of the numbers."
 )
 NO_WRITING = (
     "a Tensor cannot be written into, since its graph holds the old values. Instead of t[index] = value write "

@@ -14,9 +14,10 @@ from .common.arguments import check_flag
 from .common.bool_array import BoolArray, as_bools
 from .common.device import device
 from .common.entry_count import EntryCount
+from .common.lost_graph import AGAIN, array_error, number_error, out_error
 from .common.masked import unmasked
 from .leaves import assign_data, assign_gradient, holders, in_place_method, read_gradient, updated_in_place, write
-from .node import BY_NAME, NO_ARRAY, NO_NUMBER, NO_TEXTS, Node, born, leaf_node, thread
+from .node import BY_NAME, NO_TEXTS, Node, born, leaf_node, thread
 from .primitive import (
     ATTRIBUTES,
     METHODS,
@@ -356,6 +357,9 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self.data)))
 
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(self.data == value))
+
     def __bool__(self) -> bool:
         return bool(self.data)
 
@@ -373,7 +377,7 @@ class Tensor:
 
     def _number(self, call: str) -> Any:
         if self.node is not None:
-            raise TypeError(NO_NUMBER.format(call=call))
+            raise number_error(call)
         return self.data.item()
 
     # -- Methods that the Tensors of a trace override, see `Mode`.
@@ -388,10 +392,7 @@ class Tensor:
 
     def _rewrap(self, requires_grad: bool, name: str | None) -> Any:
         """Return the result of ``Tensor(self)``: here an error; allowed in a trace, where arrays are Tensors too."""
-        raise TypeError(
-            "Tensor(t) of a Tensor would drop its graph. Use t itself, t.detach() for a constant with the same data, "
-            "or Tensor(t.data) for a new leaf."
-        )
+        raise TypeError(AGAIN)
 
     def _array_for_option(self, call: str) -> Any:
         """Return the array to use when this Tensor is an option, such as a mask; raise if it has a graph."""
@@ -451,10 +452,7 @@ class Tensor:
             if not any(isinstance(x, Tensor) for x in (*inputs, *kwargs.get("out", ()))):
                 return getattr(ufunc, method)(*inputs, **kwargs)
         if "out" in kwargs or method == "at":
-            raise TypeError(
-                f"np.{ufunc.__name__} would write a Tensor's values into an array and lose the graph. Remove out=; "
-                "instead of `array += tensor` write `array = array + tensor`, instead of np.add.at use t.at[index].add."
-            )
+            raise out_error(ufunc.__name__)
         if handler is None:
             function = ufunc if method == "__call__" else (ufunc, method)
             if (handler := find_replacement(function)) is None:
@@ -474,7 +472,7 @@ class Tensor:
         """Return the data of a constant as an ndarray; raise if there is a graph, which an ndarray would lose."""
         if self.node is None:
             return np.array(self.data, dtype=dtype, copy=copy)
-        raise TypeError(NO_ARRAY)
+        raise array_error()
 
     _funnel: Any = staticmethod(apply)  # a primitive that is called with a Tensor passes the call on to this
 

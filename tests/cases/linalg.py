@@ -189,6 +189,11 @@ def _norms():
                 reference=lambda x, a=exponent, n=odd: np.sign(x) ** n * np.abs(x) ** a,
             )  # fmt: skip
     yield Case("vector_norm", lambda x: vector_norm(x, axis=0), (np.array([[0.0, 1], [0, 2]]),), order=1, note="a zero")
+    for x, y in (((3, 2), (4, 2)), ((2, 3, 2), (1, 2, 2)), ((3, 2), (2, 1, 2))):
+        yield Case(
+            "distances", REGISTRY["distances"], (x, y),
+            reference=lambda x, y: np.sqrt(((x[..., :, None, :] - y[..., None, :, :]) ** 2).sum(-1)),
+        )  # fmt: skip
     for p in (None, 2, -2, "fro", "nuc", 1, -1, np.inf, -np.inf):
         yield Case(
             "linalg.cond", lambda x, p=p: np.linalg.cond(x, p), (REGULAR,), order=1 + (p != -2), complex=True,

@@ -88,6 +88,8 @@ def _order():
                reference=lambda x: np.sort(x, axis=0))  # fmt: skip
     yield Case("partitioned", lambda x: REGISTRY["partitioned"](x, kth=1, axis=0), ((4, 2),), distinct=True,
                reference=lambda x: np.partition(x, 1, axis=0))  # fmt: skip
+    yield Case("ranked", lambda x: REGISTRY["ranked"](x, ranks=(2, 0, 2)), ((2, 4),), distinct=True,
+               reference=lambda x: np.sort(x)[..., [2, 0, 2]])  # fmt: skip
     places = np.array([[2, 0, 1], [1, 2, 0]])
     yield Case("rearrange", lambda x: REGISTRY["rearrange"](x, places=places, axis=1), ((2, 3),), complex=True,
                reference=lambda x: np.take_along_axis(x, places, 1))  # fmt: skip

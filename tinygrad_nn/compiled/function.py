@@ -14,6 +14,7 @@ import numpy as np
 
 from ..common.call_site import calling_line, raising_line
 from ..common.forks import building, renewed_after_fork
+from ..common.lost_graph import LOOP
 from ..common.printable import printable
 from ..node import thread
 from ..primitive import AtEqualValues
@@ -345,7 +346,7 @@ class Compiled:
                 bare_tree(self.function(*rebuild(given)[0], **rebuild(given)[1]))
                 why = f"{type(error).__name__}: {error}"
                 if isinstance(error.__cause__, Untraceable):  # NumPy asked a Tensor for its number
-                    why += " Instead of out[i] = t write out = Tensor(out).at[i].set(t), or np.stack([...])."
+                    why += f" Instead of out[i] = t write {LOOP}; or np.stack([...])."
                 raise Untraceable(printable(why), at=raising_line(error)) from error
             hidden.check()
             try:

@@ -304,6 +304,12 @@ def _deviation(w: Writer, ops: Ops) -> str:
     return str(total if ops[0].name == "var" else w.op("Sqrt", total))
 
 
+def _distances(w: Writer, ops: Ops) -> str:
+    x, y = (w.arg(a, ops[0].out.dtype) for a in pairs(ops))
+    off = w.op("Sub", w.op("Unsqueeze", x, w.ints([-2])), w.op("Unsqueeze", y, w.ints([-3])))
+    return str(w.op("Sqrt", w.op("ReduceSum", w.op("Mul", off, off), w.ints([-1]), keepdims=0)))
+
+
 def _argmax(w: Writer, ops: Ops) -> str:
     (x, *rest), meta = pair_nest(ops)
     axis = meta.get("axis", rest[0] if rest else (None, None))[0]
@@ -331,7 +337,7 @@ CALLS: dict[str, Rule] = {
     **LAYERS, "concatenate": _concatenate, "stack": _stack,
     "erf": _erf, "erfc": _erfc, "getitem": _getitem, "embedding": _getitem, "argmax": _argmax, "argmin": _argmax,
     "put": _put, "clip": _clip, "std": _deviation, "var": _deviation, "vector_norm": _deviation, "einsum": _einsum,
-    "cumsum": _cumsum, "vecdot": _ufunc, "matmul": _matmul, "dot": _matmul,
+    "cumsum": _cumsum, "distances": _distances, "vecdot": _ufunc, "matmul": _matmul, "dot": _matmul,
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ likewise the slope of |x| at an entry that is 0.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,39 @@ vector_norm = declare(_vector_norm, r"\left( \textstyle\sum_i |x_i|^p \right)^{1
     (_vector_norm_vjp, r"g \, \frac{\bar x_i}{|x_i|} \left( \frac{|x_i|}{out} \right)^{p-1}"),
     numpy=np.linalg.vector_norm,
     kinks="at 0, and at an entry that is 0 unless p is 2, the slope is 0; for p = inf ties share evenly")  # fmt: skip
+
+
+BLOCK = 1 << 16  # the number of differences that are in memory at once
+
+
+def _distances(x: Array, y: Array) -> Array:
+    """Return the Euclidean distances of all rows of x (..., n, d) from all rows of y (..., m, d): (..., n, m)."""
+    batch, kind = np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), np.result_type(x, y)
+    (n, d), m = x.shape[-2:], y.shape[-2]
+    x, y = (np.broadcast_to(a, (*batch, *a.shape[-2:])).reshape(prod(batch), *a.shape[-2:]) for a in (x, y))
+    out = np.empty((len(x), n, m), kind)
+    row = max(m * d, 1)
+    rows, count = max(1, BLOCK // row), max(1, BLOCK // (row * max(n, 1)))
+    for k in range(0, len(x), count):
+        for i in range(0, n, rows):
+            step = x[k : k + count, i : i + rows, None] - y[k : k + count, None]
+            np.sqrt(np.einsum("...d,...d->...", step, step), out=out[k : k + count, i : i + rows])
+    return out.reshape(*batch, n, m)
+
+
+def _distances_vjp(g: Array, out: Array, x: Array, y: Array) -> Array:
+    """Return the gradient of x: the sum over j of w_ij (x_i - y_j), where w = g / out, by a product of matrices."""
+    w = g / divisor(out)
+    if y.shape[-2]:  # rows far from 0 would lose digits
+        middle = y.mean(axis=-2, keepdims=True)
+        x, y = x - middle, y - middle
+    return w.sum(axis=-1, keepdims=True) * x - w @ y
+
+distances: Primitive = declare(_distances, r"|x_i - y_j|",
+    (_distances_vjp, r"\sum_j \frac{g_{ij}}{out_{ij}} (x_i - y_j)"),
+    (lambda g, out, x, y: _distances_vjp(g.swapaxes(-1, -2), out.swapaxes(-1, -2), y, x),
+     r"\sum_i \frac{g_{ij}}{out_{ij}} (y_j - x_i)"),
+    kinks="of equal rows the slope is 0")
 
 
 # fmt: on

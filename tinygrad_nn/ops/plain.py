@@ -38,9 +38,9 @@ QUESTIONS = (*ANSWERED, *OF_CONSTANTS, *WRITERS)  # all functions here: they tak
 
 # The methods of an ndarray that read its values.
 NUMBERS = (
-    "__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__array__", "item", "tolist",
-    "argmax", "argmin", "argsort", "searchsorted", "take", "compress", "dot", "astype", "trace", "cumsum", "cumprod",
-    "round", "copy", "diagonal", "repeat", "choose", "nonzero", "argpartition",
+    "__bool__", "__float__", "__int__", "__index__", "__complex__", "__iter__", "__contains__", "__array__", "item",
+    "tolist", "argmax", "argmin", "argsort", "searchsorted", "take", "compress", "dot", "astype", "trace", "cumsum",
+    "cumprod", "round", "copy", "diagonal", "repeat", "choose", "nonzero", "argpartition",
 )  # fmt: skip
 
 OUT = "{name} of a Tensor cannot write into out=, which would lose the graph. Remove out= and use what it returns."

@@ -14,6 +14,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..common.printable import counted
 from ..primitive import OVERRIDES, REGISTRY, Array, declare
 from .elementwise import logaddexp_slope
+from .indexing import put
 from .plain import checked_dtype, override, refuse_out
 from .reduce import conj, exclusive
 
@@ -154,6 +155,46 @@ partitioned = declare(_partitioned, r"x_\pi",
     (_unsort,            r"g_{\pi^{-1}}"),
     saves={"places": lambda x, kth, axis=-1, kind="introselect", order=None: np.argpartition(
         x, kth, axis, kind, order)}, kinks="equal entries are in the order in which the algorithm puts them")
+
+
+FEW, SOME = 256, 12  # up to so many entries in a line, or from so many ranks on, a sort takes less time
+
+
+def _places_by_sort(x: Array, ranks: tuple[int, ...]) -> Array:
+    """Return the places of the entries that a stable sort along the last axis puts at the ranks: (..., m)."""
+    return np.argsort(x, axis=-1, kind="stable")[..., list(ranks)]
+
+
+def _places_by_parts(x: Array, ranks: tuple[int, ...]) -> Array:
+    """Return the places of `_places_by_sort` in time proportional to the number of entries."""
+    parts, places = np.partition(x, sorted(set(ranks)), axis=-1), {}
+    for rank in set(ranks):
+        entry = parts[..., rank, None]
+        equal, before = x == entry, np.count_nonzero(x < entry, axis=-1, keepdims=True)
+        if (holes := np.isnan(entry)).any():  # NaN sorts to the end
+            missing = np.isnan(x)
+            equal = equal | (holes & missing)
+            before = np.where(holes, np.count_nonzero(~missing, axis=-1, keepdims=True), before)
+        if np.any(before != rank):  # not the first of equal entries
+            equal = equal & (np.cumsum(equal, axis=-1) == rank - before + 1)
+        places[rank] = np.argmax(equal, axis=-1)
+    return np.stack([places[rank] for rank in ranks], axis=-1)
+
+
+def _ranked(x: Array, ranks: tuple[int, ...]) -> Any:
+    """Return the entries that a stable sort along the last axis puts at the ranks, and their places."""
+    many = x.shape[-1] > FEW and len(set(ranks)) <= SOME
+    places = (_places_by_parts if many else _places_by_sort)(x, ranks)
+    return np.take_along_axis(x, places, -1), {"places": places}
+
+
+def _ranked_vjp(g: Array, out: Array, x: Array, *, places: Any, ranks: Any) -> Array:
+    grid = np.ix_(*(np.arange(n) for n in (*x.shape[:-1], 1)))[:-1]
+    return put(g, index=(*grid, places), shape=x.shape)
+
+ranked = declare(_ranked, r"x_{\pi_r}",
+    (_ranked_vjp,        r"\sum_r g_r \, [i = \pi_r]"),
+    saves={"places": _places_by_sort}, kinks="equal entries keep their order")
 
 
 def _rearrange(x: Array, places: Any, axis: int, back: bool = False) -> Array:

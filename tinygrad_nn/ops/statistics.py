@@ -17,7 +17,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..primitive import Array, Primitive, declare
 from . import reduce
 from .plain import as_arrays, as_operand, checked_dtype, is_tensor, override, refuse_out, require_everywhere
-from .sequence import sorted_along
+from .sequence import ranked, sorted_along
 
 # -- Reductions that ignore NaN: NumPy's values and warnings, the rules of `reduce` with a mask
 
@@ -131,7 +131,8 @@ _STEPS: dict[str, Callable[[Any, Any], tuple[Any, Any, Any]]] = {
     "lower": lambda n, q: (np.floor((n - 1) * q), None, None),
     "higher": lambda n, q: (np.ceil((n - 1) * q), None, None),
     "nearest": lambda n, q: (np.round((n - 1) * q), None, None),
-    "midpoint": lambda n, q: _weighted(np.floor((n - 1) * q), np.ceil((n - 1) * q), 0.5),
+    "midpoint": lambda n, q: _weighted(
+        np.floor((n - 1) * q), np.floor((n - 1) * q) + 1, np.where((n - 1) * q % 1 == 0, 0, 0.5)),
     "inverted_cdf": lambda n, q: (_after(n * q - 1, (n * q - 1) % 1 == 0), None, None),
     "averaged_inverted_cdf": lambda n, q: _weighted(
         np.floor(n * q - 1), np.floor(n * q - 1) + 1, np.where((n * q - 1) % 1 == 0, 0.5, 1)),
@@ -159,11 +160,12 @@ def _places(method: str, n: Any, q: Array) -> tuple[Any, Any, Any]:
     return low, high, weight
 
 
-def _interpolate(low: Array, high: Array, weight: Array) -> Array:
-    """Return low + weight * (high - low), computed from the nearer end as NumPy does."""
-    step = high - low
-    near = as_arrays(weight) >= 0.5
-    return np.where(near, high - step * (1 - weight), low + step * weight)
+def _interpolate(low: Array, high: Array, weight: Array, weak: bool) -> Array:
+    """Return low + weight * (high - low), from the nearer end as NumPy does; a weak weight takes the dtype of low."""
+    step, near, rest = high - low, as_arrays(weight) >= 0.5, 1 - weight
+    if weak:
+        weight, rest = weight.astype(low.dtype), rest.astype(low.dtype)
+    return np.where(near, high - step * rest, low + step * weight)
 
 
 def _checked(axis: Any, ndim: int) -> Any:
@@ -177,6 +179,20 @@ def _take(entries: Array, places: Any) -> Array:
         return entries[..., places]
     grid = np.ix_(*(np.arange(n) for n in (*entries.shape[:-1], 1)))[:-1]
     return entries[(*grid, places)]
+
+
+def _at_ranks(entries: Array, ranks: list[Any]) -> list[Array]:
+    """Return the entries of each line at ranks that are common (m,) or separate (..., m), without a sort if it can."""
+    lines = [r if r.ndim == 1 else r.reshape(-1, r.shape[-1]) for r in ranks if type(r) is np.ndarray]
+    common = [r if r.ndim == 1 else r[0] for r in lines if r.ndim == 1 or (len(r) and (r == r[0]).all())]
+    if len(common) < len(ranks):  # unknown in a trace, or lines with different numbers of NaN
+        ordered = sorted_along(entries)
+        return [_take(ordered, r) for r in ranks]
+    found = ranked(entries, ranks=tuple(np.concatenate(common).tolist()))
+    if len(ranks) == 1:
+        return [found]
+    m = len(common[0])
+    return [found[..., :m], found[..., m:]]
 
 
 def _arranged(quantiles: Array, x: Array, axis: Any, keepdims: bool, q_shape: tuple[int, ...]) -> Array:
@@ -220,21 +236,22 @@ def _quantile_of(
     if x.dtype.kind == "c":
         raise TypeError("quantiles need real numbers, which can be put in order; this array is complex.")
     weak = type(q) in (int, float) and x.dtype.kind == "f"  # a Python number takes the precision of the array
-    q = q if is_tensor(q) else np.asarray(q, dtype=x.dtype if weak else None)
+    q = q if is_tensor(q) else np.asarray(q)
     in_range = (as_arrays(q) >= 0) & (as_arrays(q) <= 1)
     q = require_everywhere(q, in_range, ValueError("Quantiles must be in the range [0, 1]"))
     if skip and x.size == 0:
         return reduce.mean(x, axis=axis, keepdims=keepdims)  # NaN for all q together, with NumPy's warning
     entries = reduce.lines(x, axis)  # (rest, n)
-    ordered = sorted_along(entries)
-    missing = np.isnan(as_arrays(ordered))
+    missing = np.isnan(as_arrays(entries))
     flat = q.reshape(-1)  # (m,)
     n: Any = np.logical_not(missing).sum(axis=-1, keepdims=True, dtype=flat.dtype) if skip else entries.shape[-1]
     if weights is None:
         low, high, weight = _places(method, n, flat)
-        found = _take(ordered, low)
-        if high is not None:
-            found = _interpolate(found, _take(ordered, high), weight)
+        if high is None:
+            (found,) = _at_ranks(entries, [low])
+        else:
+            below, above = _at_ranks(entries, [low, high])
+            found = _interpolate(below, above, weight, weak)
     elif method != "inverted_cdf":
         raise ValueError(f"Only method 'inverted_cdf' supports weights. Got: {method}.")
     else:
@@ -242,7 +259,7 @@ def _quantile_of(
         lines = _weights_like(x, weights, axis)
         if skip:  # lines with nothing but NaN get valid weights; their result becomes NaN below
             lines = np.where(missing.all(axis=-1, keepdims=True), 1, np.where(np.isnan(as_arrays(entries)), 0, lines))
-        found = _take(ordered, _weighted_places(order, lines, as_arrays(flat)))
+        found = _take(sorted_along(entries), _weighted_places(order, lines, as_arrays(flat)))
     found = _mark_missing(found, missing, skip)
     return _arranged(found, x, axis, keepdims, q.shape)
 
@@ -250,10 +267,10 @@ def _quantile_of(
 def _mark_missing(quantiles: Array, missing: Any, skip: bool) -> Array:
     """Return quantiles with NaN, with gradient 0, for lines that contain NaN, or with `skip` for lines of only NaN."""
     known = isinstance(missing, np.ndarray)  # in a trace it is a Tensor, whose values are not known
-    if known and not missing[..., -1:].any():  # NaN sorts to the end
+    gone = (missing.all if skip else missing.any)(axis=-1, keepdims=True)
+    if known and not gone.any():
         return quantiles
-    gone = missing.all(axis=-1, keepdims=True) if skip else missing[..., -1:]
-    if known and skip and gone.any():
+    if known and skip:
         warnings.warn("All-NaN slice encountered", RuntimeWarning, stacklevel=5)
     return np.where(gone, np.nan, quantiles)
 
@@ -278,37 +295,32 @@ def _nanquantile(
     return _quantile_of(a, q, axis, method, keepdims, weights, skip=True)
 
 
-def _hundredth(a: Any, q: Any) -> Any:
-    """Return q / 100 in the dtype in which NumPy divides."""
-    if is_tensor(q):
-        return q / 100
-    dtype = getattr(a, "dtype", np.dtype(float))
-    if dtype.kind != "f":
-        return np.asarray(q) / 100
-    return (dtype.type(q) if type(q) in (int, float) else np.asarray(q)) / dtype.type(100)
+def _hundredth(q: Any) -> Any:
+    """Return q / 100; of a Python number a Python number, which takes the precision of the array."""
+    return q / 100 if is_tensor(q) or type(q) in (int, float) else np.asarray(q) / 100
 
 
 @override("percentile")
 def _percentile(a: Array, q: Any, *args: Any, **options: Any) -> Array:
     """Return np.percentile of a Tensor."""
-    return _quantile(a, _hundredth(a, q), *args, **options)
+    return _quantile(a, _hundredth(q), *args, **options)
 
 
 @override("nanpercentile")
 def _nanpercentile(a: Array, q: Any, *args: Any, **options: Any) -> Array:
     """Return np.nanpercentile of a Tensor."""
-    return _nanquantile(a, _hundredth(a, q), *args, **options)
+    return _nanquantile(a, _hundredth(q), *args, **options)
 
 
 def _median_of(x: Array, axis: Any, keepdims: bool, skip: bool) -> Array:
     """Return the middle entry, or the mean of the two middle entries, along axes."""
     axis = _checked(axis, x.ndim)
-    ordered = sorted_along(reduce.lines(x, axis))
-    missing = np.isnan(as_arrays(ordered))
-    n: Any = np.logical_not(missing).sum(axis=-1, keepdims=True) if skip else np.array([ordered.shape[-1]])
-    if ordered.shape[-1] == 0:
+    entries = reduce.lines(x, axis)
+    if entries.shape[-1] == 0:
         return reduce.mean(x, axis=axis, keepdims=keepdims)  # NaN, with NumPy's warning
-    below, above = (_take(ordered, np.maximum(place, 0)) for place in ((n - 1) // 2, n // 2))
+    missing = np.isnan(as_arrays(entries))
+    n: Any = np.logical_not(missing).sum(axis=-1, keepdims=True) if skip else np.array([entries.shape[-1]])
+    below, above = _at_ranks(entries, [np.maximum((n - 1) // 2, 0), n // 2])
     return _arranged(_mark_missing((below + above) / 2, missing, skip), x, axis, keepdims, ())
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..nn import functional as neural_functions
 from ..ops import neural, special
 from ..ops import pytorch as words
+from ..ops.norms import distances
 from ..primitive import METHODS
 from ..tensor import Tensor, raw
 from .autograd import Names
@@ -26,6 +27,8 @@ _OWN_WORDS = {  # where a word means something else, or exists for one function 
     "permute": {"dims": "axes"}, "roll": {"shifts": "shift"}, "rot90": {"dims": "axes"}, "tile": {"dims": "reps"},
     **dict.fromkeys(["swapaxes", "swapdims", "transpose"], _TWO_AXES),
 }  # fmt: skip
+
+LARGE = 10_000  # from so many entries on, searching for the order of an einsum takes less time than it saves
 
 
 def _as_tensors(out: Any) -> Any:
@@ -165,7 +168,12 @@ def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side:
 
 
 def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
-    """Return the distances of all rows of x1 from all rows of x2; equal rows have slope 0."""
+    """Return the distances of all rows of x1 from all rows of x2; equal rows have slope 0.
+
+    For p = 2 it takes memory for the result only, for other p for all differences.
+    """
+    if p == 2 and all(np.result_type(raw(x)).kind == "f" and np.ndim(raw(x)) > 1 for x in (x1, x2)):
+        return constant(distances(constant(x1), constant(x2)))
     return constant(np.linalg.norm(constant(x1)[..., :, None, :] - constant(x2)[..., None, :, :], p, axis=-1))
 
 
@@ -184,9 +192,11 @@ def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
 
 
 def _einsum(equation: Any, *operands: Any) -> Any:
-    """Return ``np.einsum``; the operands may also be in one list."""
+    """Return ``np.einsum``; the operands may also be in one list. Large ones are contracted in pairs."""
     several = len(operands) == 1 and isinstance(operands[0], (list, tuple))
-    return constant(np.einsum(equation, *(operands[0] if several else operands)))
+    arrays = operands[0] if several else operands
+    large = len(arrays) > 1 and sum(np.size(raw(a)) for a in arrays) > LARGE
+    return constant(np.einsum(equation, *arrays, optimize=large))
 
 
 # -- The tables: PyTorch's names, with NumPy's name if it differs

@@ -11,8 +11,8 @@ from ..paths import Traced, args_of
 from .mistake import FAR, RARE, USUAL, Mistake, Site, Wrong, differentiated_arguments, finds, value_name
 
 LINEAR = frozenset({
-    "alias", "reshape", "transpose", "swapaxes", "identity", "negative", "positive", "sorted", "partitioned", "cast",
-    "copy", "broadcast_to", "rearrange", "roll", "conjugate", "real",
+    "alias", "reshape", "transpose", "swapaxes", "identity", "negative", "positive", "sorted", "partitioned", "ranked",
+    "cast", "copy", "broadcast_to", "rearrange", "roll", "conjugate", "real",
 })  # fmt: skip
 NOT_SLOPES = frozenset({"clip", "softmax", "log_softmax", "getitem", "put", "cumsum", "standardize", "window", "where"})
 VALUE = "activation_derivative_at_wrong_value"

@@ -170,6 +170,11 @@ def _along_axis(call: Call) -> Any:
     return call.run(x, axis=1 + normalize_axis_index(axis, x.ndim - 1))
 
 
+@rule("ranked")
+def _of_lines(call: Call) -> Any:
+    return NotImplemented if call.args[0].ndim == 1 else call.run(call.args[0])
+
+
 @rule("window", "overlap_add")
 def _windows(call: Call) -> Any:
     (x,), axis = call.args, call.meta["axis"]
@@ -257,6 +262,11 @@ def product(call: Call) -> Any:
 
 
 rule("matmul")(product)
+
+
+@rule("distances")
+def _distances(call: Call) -> Any:
+    return call.run(*aligned(call.args, call.mapped))
 
 
 @rule("dot")
