@@ -750,6 +750,7 @@ def test_with_dim_indices_are_tensors_and_count_the_right_answers():
 def test_blocks_record_or_do_not():
     x = torch.ones(2, requires_grad=True)
     with torch.no_grad():
+        assert not torch.is_grad_enabled()
         assert not (2 * x).requires_grad
         with torch.enable_grad():
             assert (2 * x).requires_grad

@@ -158,7 +158,7 @@ def _write_result(name: str, function: Callable[..., Any], t: Any, *args: Any, *
     if not np.can_cast(data.dtype, t.data.dtype, "same_kind") and name not in FILLS:
         raise TypeError(f"t.{name}: the result has dtype {data.dtype}, and t has {t.data.dtype}. "
                         f"Write t = t.{name[:-1]}(...), or make t of floats.")  # fmt: skip
-    if is_alone and name not in FILLS and thread.mode.grad and getattr(new, "node", None) is not None:
+    if is_alone and thread.mode.grad and getattr(new, "node", None) is not None:
         _become(t, ..., new)
     else:
         write(t, ..., new)

@@ -41,8 +41,7 @@ class BoolArray(np.ndarray[Any, Any]):
 
     def nonzero(self, as_tuple: bool | None = None) -> Any:
         """Return the indices that are True as in NumPy, or if as_tuple is given as in PyTorch."""
-        plain = _plain(self)
-        return plain.nonzero() if as_tuple is None else BoolArray.constant(plain).nonzero(as_tuple=as_tuple)
+        return BoolArray.constant(_plain(self)).nonzero(as_tuple=as_tuple)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         """Calculate with the plain array."""

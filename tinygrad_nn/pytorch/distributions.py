@@ -144,7 +144,7 @@ class Categorical:
         if (probs is None) == (logits is None):
             raise ValueError("Categorical needs either probs= or logits=.")
         if probs is None:
-            self.logits = log_softmax(_floats(logits), axis=-1)
+            self.logits = log_softmax(constant(logits), axis=-1)
             self.probs = np.exp(self.logits)
         else:
             p = _floats(probs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -171,15 +171,14 @@ def _add_line(d: Diagnosis, target: Any, labels: list[str], unexplained: list[Di
 
 
 def _draw_batches(comparison: ComparisonInput, compute_right: Elsewhere) -> list[Batch]:
-    """Return batches at other random inputs, the last one with one row less if the code accepts that.
+    """Return batches at other random inputs, the last one with another number of rows if the code accepts that.
 
     In the first, entries are in another order: a mask such as ``grad > 0`` may be right wherever the signs are the same.
     """
     batches = []
     rng = np.random.default_rng(0)
-    fewer = _with_fewer_rows(comparison.code)
     draws = [(comparison.code, reordered), (comparison.code, nearby), (comparison.code, nearby)]
-    for code, draw in (*draws, *([(fewer, nearby)] if fewer is not None else [])):
+    for code, draw in (*draws, *((resized, nearby) for resized in _with_other_rows(comparison.code))):
         leaves = [draw(np.asarray(code.inputs.leaves[i], dtype=x.dtype), rng)
                   for i, x in zip(code.inputs.float_indices, comparison.float64_inputs, strict=True)]  # fmt: skip
         try:
@@ -190,15 +189,16 @@ def _draw_batches(comparison: ComparisonInput, compute_right: Elsewhere) -> list
         except Exception:  # user code may raise anything for inputs that it was not made for
             continue
         batches.append(Batch(code, leaves, g, outs, right_gradients, error, [~np.isfinite(r) for r in right_gradients]))
+        if code is not comparison.code:
+            break
     return batches
 
 
-def _with_fewer_rows(code: Code) -> Code | None:
-    """Return the code with one row less in each array with as many rows as the first matrix; None if it has too few."""
+def _with_other_rows(code: Code) -> Iterator[Code]:
+    """Yield the code with one row less, or one more than two, in each array with as many rows as one of the matrices."""
     inputs = code.inputs
-    lengths = [np.shape(inputs.leaves[i])[0] for i in inputs.float_indices if np.ndim(inputs.leaves[i]) > 1]
-    if not lengths or lengths[0] < 3:
-        return None
-    rows = lengths[0]
-    leaves = [x[: rows - 1] if isinstance(x, np.ndarray) and x.ndim and len(x) == rows else x for x in inputs.leaves]
-    return replace(code, inputs=inputs._replace(leaves=leaves))
+    matrices = [x for x in inputs.leaves if isinstance(x, np.ndarray) and x.ndim > 1]
+    for rows in dict.fromkeys(map(len, matrices)):
+        places = [*range(rows - 1)] if rows > 2 else [*range(rows), 0]
+        leaves = [x[places] if isinstance(x, np.ndarray) and x.ndim and len(x) == rows else x for x in inputs.leaves]
+        yield replace(code, inputs=inputs._replace(leaves=leaves))

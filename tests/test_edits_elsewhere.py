@@ -1,0 +1,110 @@
+"""An edit is told only if it is right at other inputs too: with other signs, and with another number of rows."""
+
+import linecache
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinygrad_nn import compare_gradients
+
+_numbers = count()
+
+
+def written(source: str) -> Callable[..., Any]:
+    """Run source text as if it were a user's file, and return its function ``f``."""
+    file = f"<elsewhere {next(_numbers)}>"
+    linecache.cache[file] = len(source), None, source.splitlines(True), file
+    space: dict[str, Any] = {"np": np}
+    exec(compile(source, file, "exec"), space)
+    return space["f"]
+
+
+def told(source: str, inputs: tuple[Any, ...]) -> str:
+    """Return what is told of the first wrong gradient, with its evidence."""
+    report = compare_gradients(written(source), inputs)
+    assert not report.ok
+    return " ".join(part for d in report.diagnoses for part in (d.text, *d.evidence))
+
+
+def drawn(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+LOGISTIC = """
+def f(theta, X, y, lam):
+    m = y.size
+    h = 1 / (1 + np.exp(-X.dot(theta)))
+    J = -(y.dot(np.log(h)) + (1 - y).dot(np.log(1 - h))) / m + lam / (2 * m) * np.sum(theta[1:] ** 2)
+    grad = X.T.dot(h - y) / m
+    grad += lam / m * theta
+    return J, grad
+"""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_mask_that_fits_the_signs_of_one_batch_is_no_edit(seed: int) -> None:
+    X = np.c_[np.ones(6), drawn(6, 3, seed=seed)]
+    text = told(LOGISTIC, (drawn(4, seed=seed + 10), X, np.array([0, 1, 1, 0, 1, 0]), 2))
+    assert "(grad > 0)" not in text
+    assert "(theta > 0)" not in text
+    assert "(grad < 0)" not in text
+
+
+RIDGE = """
+def f(W, X, Y, reg):
+    N = X.shape[0]
+    E = X @ W - Y
+    loss = 0.5 * (E ** 2).sum() / N + reg * np.sum(W * W)
+    dW = X.T @ E
+    dW = dW / N
+    return loss, dW
+"""
+
+
+@pytest.mark.parametrize("rows", [5, 2])  # 2 * reg * rows is 1 for both
+def test_an_edit_that_holds_for_one_number_of_rows_is_not_told(rows: int) -> None:
+    text = told(RIDGE, (drawn(3, 4), drawn(rows, 3, seed=1), drawn(rows, 4, seed=2), 0.5 / rows))
+    assert "The gradient of the penalty on it is not added." in text
+    assert "write dW = X.T @ E + W" not in text
+    assert "(dW + W) / N" not in text
+
+
+def test_the_penalty_that_is_divided_by_the_rows_is_multiplied_by_them() -> None:
+    source = RIDGE.replace("dW = dW / N", "dW = (dW + 2 * reg * W) / N")
+    text = told(source, (drawn(3, 4), drawn(5, 3, seed=1), drawn(5, 4, seed=2), 0.1))
+    assert "write dW = (dW + 2 * reg * W * N) / N instead of dW = (dW + 2 * reg * W) / N." in text
+    assert "(dW + W) / N" not in text
+
+
+MEAN = """
+def f(x):
+    y = x - x.mean(axis=0)
+    loss = (y ** 3).sum()
+    dy = 3 * y ** 2
+    dx = dy - dy.sum(axis=0) / 5
+    return loss, dx
+"""
+
+
+def test_a_number_of_rows_in_the_code_may_be_mended_by_another_number() -> None:
+    text = told(MEAN, (drawn(6, 3),))
+    assert "write dx = dy - dy.sum(axis=0) / len(dy) instead of dx = dy - dy.sum(axis=0) / 5." in text or (
+        "write dx = dy - dy.mean(axis=0) instead of dx = dy - dy.sum(axis=0) / 5." in text), text  # fmt: skip
+    constant = MEAN.replace("/ 5", "* y.var() / 6").replace("x.mean(axis=0)", "x.sum(axis=0) / 6")
+    assert "write dx = dy - dy.sum(axis=0) / 6" in told(constant, (drawn(6, 3),))
+
+
+def test_one_output_does_not_hide_over_which_axis_is_summed() -> None:
+    source = """
+def f(W, b, X):
+    Z = W @ X + b
+    loss = np.sum(np.tanh(Z))
+    dZ = 1 - np.tanh(Z) ** 2
+    return loss, dZ @ X.T, np.sum(dZ, axis=0, keepdims=True)
+"""
+    text = told(source, (drawn(1, 3), drawn(1, 1, seed=3), drawn(3, 5, seed=1)))
+    assert "np.sum(dZ, axis=1, keepdims=True)" in text
+    assert "write return loss, dZ @ X.T, np.sum(dZ, keepdims=True) instead" not in text
