@@ -92,6 +92,48 @@ def test_a_stack_of_matrices_of_which_some_have_equal_values() -> None:
     assert np.isnan(first).any(axis=(1, 2)).tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("gap", [0, 10, 60, 100])
+def test_a_cluster_whose_ends_are_further_apart_than_its_neighbours(
+    gap: float, dtype: Any, rng: np.random.Generator
+) -> None:
+    n, k, eps = 24, 12, np.finfo(dtype).eps
+    draw = lambda: rng.normal(size=(n, n)) + (1j * rng.normal(size=(n, n)) if np.dtype(dtype).kind == "c" else 0)
+    W, Q = draw(), L.qr(draw())[0]
+    x = (Q * (np.repeat([1.0, 2.0], k) + gap * eps * np.arange(n))) @ Q.conj().T
+    x = ((x + x.conj().T) / 2).astype(dtype)
+    P = Q[:, :k] @ Q[:, :k].conj().T  # its derivative along e is -(P e R + R e P)
+    R = np.eye(n) - P
+    wanted = -(P @ (W + W.conj().T) @ R + R @ (W + W.conj().T) @ P) / 2
+
+    def projector(x: Any) -> Any:
+        V = L.eigh((x + x.conj().T) / 2).eigenvectors[:, :k]
+        return np.real(np.sum(V @ V.conj().T * W.conj().astype(dtype)))
+
+    def polar(x: Any) -> Any:
+        U, _, Vh = L.svd(x)
+        return np.real(np.sum(U @ Vh * W.conj().astype(dtype)))
+
+    near = 50 * n * gap * eps + 1000 * eps
+    np.testing.assert_allclose(grad(projector)(x), wanted, rtol=0, atol=near)
+    np.testing.assert_allclose(tg.vmap(grad(projector))(x[None])[0], wanted, rtol=0, atol=near)
+    e = draw()  # the polar factor of a positive matrix turns by K, where x K + K x = e - e^H
+    w, V = L.eigh(x.astype(np.result_type(dtype, float)))
+    K = V @ (V.conj().T @ (e - e.conj().T) @ V / (w[:, None] + w)) @ V.conj().T
+    assert abs(np.real(np.sum(grad(polar)(x).conj() * e)) - np.real(np.sum(K * W.conj()))) < 100 * near
+    if gap:  # the vector at the end of a cluster has no gradient
+        assert np.isnan(grad(lambda x: np.abs(np.sum(L.eigh(x).eigenvectors[:, 0] * W[0].astype(dtype))))(x)).all()
+
+
+def test_values_that_no_chain_links_are_not_equal() -> None:
+    values = np.array([1.0, 1 + 5e-15, 1 + 10e-15, 1 + 1e-6, 3.0])
+    turn = L.qr(np.cos(np.arange(25.0).reshape(5, 5) ** 2))[0]
+    found = grad(lambda x: (L.eigh(x).eigenvectors[:, 3] ** 2 * np.arange(5.0)).sum())(turn * values @ turn.T)
+    assert np.isfinite(found).all()
+    linked = tg.ops.decomposition._equal_pairs(np.stack([values, np.arange(5.0)]))
+    assert linked.sum(axis=(1, 2)).tolist() == [6, 0]
+
+
 def test_the_projector_on_all_equal_vectors() -> None:
     def projector(x: Any) -> Any:
         V = L.eigh(x).eigenvectors[:, :2]

@@ -112,7 +112,22 @@ def _tolerance(w: Array) -> Array:
 def _equal_pairs(w: Array) -> Array:
     """Return a boolean matrix that marks the pairs of equal values; its diagonal is False."""
     near = np.abs(w[..., None, :] - w[..., :, None]) <= _tolerance(w)[..., None]
-    return near & ~np.eye(w.shape[-1], dtype=bool)
+    return _linked(near) & ~np.eye(w.shape[-1], dtype=bool)
+
+
+def _linked(near: Array) -> Array:
+    """Return which values are linked by a chain of near ones, so that being equal is transitive.
+
+    The ends of a chain share vectors with all between them, and their difference has few digits left to divide by.
+    In a trace, where it is not known who is near, return `near`: with any of them the function runs uncompiled.
+    """
+    while not is_tensor(near) and near.sum() > near.size // max(near.shape[-1], 1):  # more than the diagonal
+        links = near.astype(np.float32)  # their product is far faster than that of booleans
+        further = links @ links > 0
+        if (further == near).all():
+            break
+        near = further
+    return near
 
 
 def _gaps(w: Array, equal: Array) -> Array:
