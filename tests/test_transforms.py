@@ -888,7 +888,7 @@ class Two(NamedTuple):
         ({"w": W, "f": np.sin}, '["f"] of an argument of loss needs floats, but it is a function', "grad(lambda w: f("),
         ({"w": W, "n": 3}, '["n"] of an argument of loss needs floats, but it has dtype int64', "Write 3.0 rather tha"),
         ([{"w": W}, (W, [1.5, np.arange(3)])], "[1][1][1] of an argument", "convert it with .astype(float)"),
-        ({2: W, "o": Setup(W, object())}, '["o"].kind of an argument of loss needs floats, but it is an object', "w, o"),
+        ({2: W, "o": Setup(W, object())}, '["o"].kind of an argument of loss needs floats, but it is an object', "o"),
         ({"p": Two(W, True)}, '["p"].n of an argument of loss needs floats, but it has dtype bool', "Write 3.0"),
         (3, "with respect to an argument of loss needs floats, but it has dtype int64", "Write 3.0 rather than 3"),
         ({"w": W, "a": np.array(["x"])}, '["a"] of an argument of loss needs floats, but it has dtype <U1', ".astype"),
