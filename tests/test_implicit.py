@@ -152,3 +152,13 @@ def test_a_solver_that_closes_over_a_tensor_is_refused() -> None:
     for outside, s in ((grad, 3.0), (tg.vmap, np.ones(2))):
         with pytest.raises(TypeError, match=message):
             outside(lambda s: implicit.root(lambda x, a: x - a * s, lambda a: a * s)(2.0))(s)
+
+
+def test_a_compiled_gradient_says_that_that_of_a_solver_is_not_traced() -> None:
+    solve = root(lambda x, k: x**3 - k, np.cbrt)
+    f = tg.compile(grad(lambda k: solve(k) ** 2))
+    with pytest.warns(RuntimeWarning, match=r"gradient of implicit\.root with the solver cbrt, which cannot be traced"):
+        assert f(8.0) == pytest.approx(1 / 3)
+    many = tg.compile(grad(lambda k: (fixed_point(lambda x, k: x - (x - k), lambda k: k)(k) ** 2).sum()))
+    with pytest.warns(RuntimeWarning, match=r"gradient of implicit\.fixed_point with the solver <lambda>"):
+        np.testing.assert_allclose(many(np.array([1.0, 2.0])), [2, 4])

@@ -692,3 +692,22 @@ def test_the_number_of_entries_is_a_python_number_in_calculations(f: Any, dtype:
         np.testing.assert_array_equal(result, raw(f(x, 6)))
     rows = vmap(lambda row: f(row[None], row.size) * row.size(0))(x)
     np.testing.assert_array_equal(raw(rows), np.stack([raw(f(Tensor(row[None]), 3)) * 3 for row in array]))
+
+
+@pytest.mark.parametrize(("real", "both"), [(np.float64, np.complex128), (np.float32, np.complex64)])
+def test_a_view_of_pairs_as_complex_numbers_is_told_with_what_has_a_gradient(real: Any, both: Any) -> None:
+    for shape in ((6,), (2, 4)):
+        x = np.random.default_rng(0).normal(size=shape).astype(real)
+        for array, kind, edit in (
+            (x, both, "t[..., 0::2] + 1j * t[..., 1::2]"),
+            (x.view(both), real, "np.stack([t.real, t.imag], -1).reshape(*t.shape[:-1], -1)"),
+        ):
+            with pytest.raises(TypeError, match=re.escape(f"write `{edit}`")):
+                Tensor(array).view(kind)
+            found = eval(edit, {"np": np, "t": Tensor(array)})
+            assert found.dtype == kind
+            np.testing.assert_array_equal(found.data, array.view(kind))
+            slope = tg.grad(lambda t, edit=edit: (np.abs(eval(edit, {"np": np, "t": t})) ** 2).sum())(array)
+            np.testing.assert_allclose(slope, tg.grad(lambda t: (np.abs(t) ** 2).sum())(array), rtol=1e-6)
+    with pytest.raises(TypeError, match="for another dtype"):
+        Tensor(np.ones(2, np.float32)).view(np.complex128)

@@ -865,3 +865,50 @@ def test_containers_of_arrays_alone_come_back_as_they_are() -> None:
         assert [g.tolist() for g in found] == [[2.0] * 2, [3.0] * 3]
     assert grad(lambda x, nothing: (x * 2.0).sum(), argnums=1)(x, None) is None
     assert grad(lambda x, nothing: (x * 2.0).sum(), argnums=(0, 1))(x, None)[1] is None
+
+
+W = np.array([0.5, 2.0])
+
+
+@dataclasses.dataclass
+class Setup:
+    w: Any
+    kind: Any = "linear"
+
+
+class Two(NamedTuple):
+    w: Any
+    n: Any
+
+
+@pytest.mark.parametrize(
+    ("argument", "path", "edit"),
+    [
+        (Setup(W), ".kind of an argument of loss needs floats, but it is text, with dtype <U6", "as another argument"),
+        ({"w": W, "f": np.sin}, '["f"] of an argument of loss needs floats, but it is a function', "grad(lambda w: f("),
+        ({"w": W, "n": 3}, '["n"] of an argument of loss needs floats, but it has dtype int64', "Write 3.0 rather tha"),
+        ([{"w": W}, (W, [1.5, np.arange(3)])], "[1][1][1] of an argument", "convert it with .astype(float)"),
+        ({2: W, "o": Setup(W, object())}, '["o"].kind of an argument of loss needs floats, but it is an object', "o"),
+        ({"p": Two(W, True)}, '["p"].n of an argument of loss needs floats, but it has dtype bool', "Write 3.0"),
+        (3, "with respect to an argument of loss needs floats, but it has dtype int64", "Write 3.0 rather than 3"),
+        ({"w": W, "a": np.array(["x"])}, '["a"] of an argument of loss needs floats, but it has dtype <U1', ".astype"),
+    ],
+)
+def test_a_leaf_that_gets_no_gradient_is_named_with_its_path(argument: Any, path: str, edit: str) -> None:
+    def loss(w: Any, other: Any = None) -> Any:
+        return np.sum(np.zeros(3))
+
+    for call in (lambda: grad(loss)(argument), lambda: grad(loss, (1, 0))(W, argument)):
+        with pytest.raises(TypeError, match=re.escape(path)) as caught:
+            call()
+        assert edit in str(caught.value)
+
+
+def test_the_edits_of_leaves_without_gradients_work() -> None:
+    def loss(w: Any, other: Any) -> Any:
+        return (other["f"](w) * other["n"]).sum() if isinstance(other, dict) else (w**2).sum()
+
+    other = {"f": np.sin, "n": 3}
+    np.testing.assert_allclose(grad(loss)(W, other), 3 * np.cos(W))
+    np.testing.assert_allclose(grad(lambda w: loss(w, other))(W), 3 * np.cos(W))
+    assert grad(lambda d: (d["w"] * d["n"]).sum())({"w": W, "n": 3.0})["n"] == W.sum()

@@ -23,7 +23,7 @@ import numpy as np
 
 from .common.printable import printable
 from .custom import custom_vjp
-from .node import recording
+from .node import recording, thread
 from .tensor import Tensor, raw
 from .transforms import grad, jacobian, vjp
 from .tree import Tree, flatten
@@ -31,6 +31,10 @@ from .tree import Tree, flatten
 DENSE = 200  # up to so many unknowns the Jacobian is formed as a matrix; beyond, only its products are computed
 ROUNDINGS = 64  # GMRES solves the linear system to a relative residual of so many machine epsilons
 
+TRACED = (
+    "this takes the gradient of implicit.{name} with the solver {solver}, which cannot be traced: its linear system is "
+    "solved for the numbers of each call. Compile the functions around it, and call it uncompiled between them."
+)
 SINGULAR = (
     "{name}: the Jacobian of the equation in its unknowns is singular at the answer ({why}), so the answer is not a "
     "differentiable function of the arguments there: it is a multiple root, not the only answer nearby, or the solver "
@@ -132,6 +136,9 @@ def _implicit(f: Callable[..., Any], solver: Callable[..., Any], name: str) -> C
             return x
 
         def rule(g: Any, out: Any, *given: Any) -> tuple[Any, ...]:
+            if thread.mode.traces and any(isinstance(raw(x), Tensor) for x in (g, out, *given)):
+                solved = printable(getattr(solver, "__name__", type(solver).__name__))
+                thread.mode.refuse(TRACED.format(name=name, solver=solved))  # type: ignore[attr-defined]
             pack, unpack = _packing(out)
 
             def residual(v: Any, *args: Any) -> Any:

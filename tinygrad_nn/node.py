@@ -147,7 +147,8 @@ class Mode:
     Tensors for a Node; and the functions that return the array of a Tensor: `tensor.stored_array` for the engine,
     `Tensor._array_for_query` for questions about values, `Tensor._array_for_index` and `Tensor._array_for_option` for
     its use as an index or an option; and `Tensor._rewrap`, which makes ``Tensor(t)`` of a Tensor. `entered` sees the
-    arguments and metadata of each operation that has metadata. `refuse_writing` is called before ``t[i] = x``.
+    arguments and metadata of each operation that has metadata. `refuse_writing` is called before ``t[i] = x``,
+    and `refuse`, with the reason, where the values themselves are needed.
     """
 
     __slots__ = ("blocks", "born", "grad", "inspect", "level", "module", "rows", "scope", "spare", "steps")

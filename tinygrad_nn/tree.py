@@ -107,6 +107,40 @@ def leaves_like(tree: Tree, tangents: Tree, name: str, of: str) -> list[Any]:
     ]
 
 
+def not_floats(value: Any, dtype: np.dtype[Any], trees: Sequence[Tree], name: str) -> TypeError:
+    """Return the error for a leaf of an argument that gets no gradient: its path, what it is, and the edit."""
+    path = next((found for tree in trees if (found := path_to(value, tree)) is not None), "")
+    where = f"{printable(path)} of {name}" if path else name
+    if dtype.kind in "USO" and not isinstance(value, np.ndarray):
+        plain = "a function" if callable(value) else f"an object of {printable(type(value).__name__)}"
+        kind = "text" if isinstance(value, (str, bytes)) else plain
+        return TypeError(
+            f"a gradient with respect to {where} needs floats, but it is {kind}, with dtype {dtype}. Leave it out of "
+            "what is differentiated: pass it as another argument, grad(f)(w, other), or let f take it from outside, "
+            "grad(lambda w: f(w, other))(w)."
+        )
+    return TypeError(
+        f"a gradient with respect to {where} needs floats, but it has dtype {dtype}. "
+        "Write 3.0 rather than 3, or convert it with .astype(float)."
+    )
+
+
+def path_to(value: Any, tree: Tree) -> str | None:
+    """Return where an object is in nested containers, such as ``["layers"][0].W``; None if it is not there."""
+    if tree is value:
+        return ""
+    for key, part in (children(tree) or {}).items():
+        if (rest := path_to(value, part)) is not None:
+            if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+                step = f".{tree._fields[key]}"
+            elif not isinstance(tree, (dict, list, tuple)):  # a dataclass
+                step = f".{key}"
+            else:
+                step = f'["{key}"]' if isinstance(key, str) else f"[{key!r}]"
+            return step + rest
+    return None
+
+
 def described(tree: Tree) -> str:
     """Return a few words for an error message: a container's type and keys, or what else it is."""
     parts = children(tree)

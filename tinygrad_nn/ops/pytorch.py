@@ -346,9 +346,24 @@ def squeeze(x: Any, dim: Any = None) -> Any:
     return np.squeeze(x, tuple(k for k in named if x.shape[k] == 1))
 
 
+def _refused_view(x: Any, size: Any) -> str:
+    """Return the text for ``t.view(dtype)``, with the edit if pairs of floats become complex numbers, or back."""
+    try:
+        wanted = np.dtype(size[0])
+    except TypeError:
+        return _VIEW
+    if wanted.kind + x.dtype.kind == "cf" and wanted.itemsize == 2 * x.dtype.itemsize:
+        edit = "t[..., 0::2] + 1j * t[..., 1::2]"
+    elif wanted.kind + x.dtype.kind == "fc" and x.dtype.itemsize == 2 * wanted.itemsize:
+        edit = "np.stack([t.real, t.imag], -1).reshape(*t.shape[:-1], -1)"
+    else:
+        return _VIEW
+    return f"t.view takes lengths. For the numbers of t.view({wanted}) write `{edit}`."
+
+
 def _view(x: Any, *size: Any) -> Any:
     if not all(isinstance(n, (int, np.integer)) for n in lengths(size)):
-        raise TypeError(_VIEW)
+        raise TypeError(_refused_view(x, size))
     return x.reshape(*size)
 
 

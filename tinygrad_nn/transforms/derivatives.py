@@ -19,7 +19,7 @@ from ..common.printable import printable
 from ..node import Node, recording, thread
 from ..primitive import Ties, declare
 from ..tensor import Tensor, apply, leaf, raw, stored_array, wrap
-from ..tree import Tree, as_list, described, flatten, leaves_like, slot
+from ..tree import Tree, as_list, described, flatten, leaves_like, not_floats, slot
 from .batching import level_of
 from .forward_mode import generic_cotangent, path, push
 
@@ -27,22 +27,18 @@ _INPUT = {"input": True}
 alias = declare(lambda x: x, "x", (lambda g, out, x: g, "g"), name="alias", linear=(0,))
 
 
-def new_input(value: Any, f: Callable[..., Any] | None = None) -> Tensor:
-    """Return an array or Tensor as a new input Tensor for a function to be differentiated, also inside vmap."""
+def new_input(value: Any, f: Callable[..., Any] | None = None, trees: Sequence[Tree] = ()) -> Tensor:
+    """Return a leaf of the arguments `trees` of f as a new input Tensor to differentiate by, also inside vmap."""
     if (level := thread.mode.level) is not None:
-        return level.outside(lambda xs: [new_input(x, f) for x in xs], [value])[0]  # type: ignore[no-any-return]
+        return level.outside(lambda xs: [new_input(x, f, trees) for x in xs], [value])[0]  # type: ignore[no-any-return]
     if isinstance(value, Tensor):
-        return apply(alias, (value,)) if value.node is not None and thread.mode.grad else _leaf(value.data, f)
-    return _leaf(np.asarray(unmasked(value)), f)
-
-
-def _leaf(data: np.ndarray[Any, Any], f: Callable[..., Any] | None) -> Tensor:
+        if value.node is not None and thread.mode.grad:
+            return apply(alias, (value,))
+        data = value.data
+    else:
+        data = np.asarray(unmasked(value))
     if data.dtype.kind not in "fc":
-        what = "the argument" if f is None else f"an argument of {_name(f)}"
-        raise TypeError(
-            f"a gradient with respect to {what} needs floats, but it has dtype {data.dtype}. "
-            "Write 3.0 rather than 3, or convert it with .astype(float)."
-        )
+        raise not_floats(value, data.dtype, trees, "the argument" if f is None else f"an argument of {_name(f)}")
     tensor = leaf(data)
     tensor.node.notes = _INPUT  # type: ignore[union-attr]
     return tensor
@@ -171,9 +167,9 @@ class Call:
         for once in (True, False) if shared else (False,):
             if once:
                 with level.outside_level(), recording(thread.mode.grad):
-                    self.inputs = [new_input(x, f) for x in leaves]
+                    self.inputs = [new_input(x, f, nests) for x in leaves]
             else:
-                self.inputs = [new_input(x, f) for x in leaves]
+                self.inputs = [new_input(x, f, nests) for x in leaves]
             entered = self.rebuild(self.inputs)
             for (where, key), x in zip(places, entered if self.nested else [entered], strict=True):
                 where[key] = x

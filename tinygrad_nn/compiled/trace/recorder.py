@@ -131,6 +131,10 @@ class Recorder(Mode):
         """Raise, since each call is to write: ``t[index] = value`` of a constant is no recorded operation."""
         raise Untraceable("t[index] = x, or t += x, writes into a Tensor. Write t = t.at[index].set(x), or t = t + x.")
 
+    def refuse(self, reason: str) -> None:
+        """Raise, since the values of this call are needed."""
+        raise Untraceable(reason)
+
     def entered(self, args: tuple[Any, ...], meta: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return a primitive's arguments with plain arrays in its metadata.
 
