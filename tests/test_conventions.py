@@ -587,6 +587,7 @@ BELONGS: list[tuple[dict[str, Any], Any, list[Array]]] = [
     (TWO, (G, H), [G, H]), (TWO, [G, H], [G, H]), (TWO, {"dw": H, "dx": G}, [G, H]),
     (TWO, {"grad_w": H, "grad_x": G}, [G, H]), (TWO, (G, None), [G, 0 * H]), ({"x": G, "y": H}, (G, None), [G]),
     (TWO, (None, H), [H]), ({"w": H, "x_batch": G, "y": G}, (H, None, None), [H]),  # data need no gradient
+    ({"w": H, "lam": 0.2}, (H, None), [H]), ({"lam": 0.2}, (None,), [np.array(0.0)]),  # nor do numbers beside arrays
     ({"x": [G], "w": H}, ([G], H), [G, H]), ({"x": G, "w": H, "n": 3}, (G, H, None), [G, H]),
     ({"x": G, "w": H, "mode": "same"}, (G, H), [G, H]), ({"x": G, "y": H}, (G,), [G]), ({"x": G, "y": H}, G, [G]),
     (X, (None,), [0 * G]), (X, ([1.0, 2.0],), [G]), (X, (G.astype(int),), [G]), (X, Own(G), [G]), (X, [Own(G)], [G]),
@@ -598,6 +599,32 @@ BELONGS: list[tuple[dict[str, Any], Any, list[Array]]] = [
     ({"x": {"a": G, "b": H}, "w": H}, {"dw": H, "dx": {"b": H, "a": G}}, [G, H, H]),
     ({"a": {"W": G}, "b": {"W": H}}, {"da": {"W": G}, "db": {"W": H}}, [G, H]),
 ]  # fmt: skip
+
+
+def test_a_short_name_at_the_place_of_an_input_is_its_gradient() -> None:
+    def f(A: Any, b: Any, w: Any) -> Any:
+        return ((w - 0.1 * (A @ w - b)) ** 2).sum()
+
+    def back(A: Any, b: Any, w: Any) -> Any:
+        d = 2 * (w - 0.1 * (A @ w - b))
+        dA, db = -0.1 * np.outer(d, w), 0.1 * d
+        d = d - 0.1 * A.T @ d
+        return dA, db, d
+
+    def out_of_place(A: Any, b: Any, w: Any) -> Any:
+        dA, db, d = back(A, b, w)
+        return d, dA, db
+
+    def another_name(A: Any, b: Any, w: Any) -> Any:
+        dA, db, state = back(A, b, w)
+        return dA, db, state
+
+    r = np.random.default_rng(0)
+    inputs = r.normal(size=(3, 3)), r.normal(size=3), r.normal(size=3)
+    assert compare_gradients(f, inputs, manual=back).ok
+    for manual in (out_of_place, another_name):
+        with pytest.raises(TypeError, match="manual gave no gradient of w; it has"):
+            compare_gradients(f, inputs, manual=manual)
 
 
 @pytest.mark.parametrize(("inputs", "found", "expected"), BELONGS)

@@ -91,20 +91,19 @@ def f(x):
 
 def test_a_number_of_rows_in_the_code_may_be_mended_by_another_number() -> None:
     text = told(MEAN, (drawn(6, 3),))
-    assert "write dx = dy - dy.sum(axis=0) / len(dy) instead of dx = dy - dy.sum(axis=0) / 5." in text or (
-        "write dx = dy - dy.mean(axis=0) instead of dx = dy - dy.sum(axis=0) / 5." in text), text  # fmt: skip
+    assert "write dx = dy - dy.sum(axis=0) / len(x) instead of dx = dy - dy.sum(axis=0) / 5." in text
     constant = MEAN.replace("/ 5", "* y.var() / 6").replace("x.mean(axis=0)", "x.sum(axis=0) / 6")
     assert "write dx = dy - dy.sum(axis=0) / 6" in told(constant, (drawn(6, 3),))
 
 
 def test_one_output_does_not_hide_over_which_axis_is_summed() -> None:
     source = """
-def f(W, b, X):
+def f(X, W, b):
     Z = W @ X + b
     loss = np.sum(np.tanh(Z))
     dZ = 1 - np.tanh(Z) ** 2
-    return loss, dZ @ X.T, np.sum(dZ, axis=0, keepdims=True)
+    return loss, W.T @ dZ, dZ @ X.T, np.sum(dZ, axis=0, keepdims=True)
 """
-    text = told(source, (drawn(1, 3), drawn(1, 1, seed=3), drawn(3, 5, seed=1)))
+    text = told(source, (drawn(3, 5, seed=1), drawn(1, 3), drawn(1, 1, seed=3)))
     assert "np.sum(dZ, axis=1, keepdims=True)" in text
-    assert "write return loss, dZ @ X.T, np.sum(dZ, keepdims=True) instead" not in text
+    assert "np.sum(dZ, keepdims=True)" not in text

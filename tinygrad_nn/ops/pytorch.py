@@ -319,8 +319,13 @@ def _repeat(x: Any, *how: Any, **options: Any) -> Any:
     return np.repeat(x, *how, **numpy_options(options))
 
 
-def running_extreme(name: str, x: Any, dim: int) -> Found:
-    """Return the largest (or smallest) entry so far along an axis and its index; of equal entries the last counts."""
+def running_extreme(name: str, x: Any, dim: int | None = None, **options: Any) -> Any:
+    """Return the largest (or smallest) entry so far along an axis and its index; of equal entries the last counts.
+
+    With NumPy's options, such as axis=, it returns the entries only.
+    """
+    if dim is None:
+        return REGISTRY[name](x, **options)
     values = REGISTRY[name](x, axis=dim)
     numbers = np.expand_dims(np.arange(x.shape[dim]), [k for k in range(x.ndim) if k != dim % x.ndim])
     is_extreme = (x.data == values.data) | np.isnan(x.data)

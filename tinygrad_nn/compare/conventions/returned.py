@@ -30,6 +30,7 @@ _OWN = (
 )
 UNNAMED = "a value without a name"
 LABELS = frozenset({"y", "t", "target", "targets", "label", "labels", "y_true", "mask", "masks", "onehot", "one_hot"})
+SHORT = frozenset({"d", "delta", "grad"})  # names of gradients that do not tell of what
 DATA = LABELS | {"x", "xs", "xb", "inputs", "input", "data", "x_train", "x_batch", "batch", "features"}
 
 
@@ -145,6 +146,10 @@ class Pairing:
                 if not set(indices) & set(gradients) and self.all_inputs.names[k].lower() not in LABELS]  # fmt: skip
         if len(running) == len(rest) == 1:
             gradients.update(self._of_argument(rest[0], running[0]))
+        elif len(rest) == 1 and len(returned) == len(self.indices):  # return dW, db, d: the place tells what d is
+            key = [*returned][[*self.indices].index(rest[0])]
+            if key in SHORT and np.shape(raw(returned[key])) == np.shape(raw(self.all_inputs.values[rest[0]])):
+                gradients.update(self._of_argument(rest[0], returned[key]))
         self._require_all(gradients, set(map(str, returned)))
         return gradients
 
@@ -214,7 +219,8 @@ class Pairing:
         """Return the gradients of the arrays of argument `k`, by their index."""
         indices = self.indices.get(k, [])
         name, is_one_of_several = self.all_inputs.names[k], len(self.indices) > 1
-        is_constant = name.lower() in LABELS or (_is_data(name) and is_one_of_several)
+        is_number = isinstance(self.all_inputs.values[k], float)
+        is_constant = name.lower() in LABELS or ((_is_data(name) or is_number) and is_one_of_several)
         if value is None and (self.allows_missing or is_constant):
             return {}
         if value is None:

@@ -93,8 +93,8 @@ def nearest_edits(
         probes: the number of batches. Edits are tried in batch 0; one that works there is confirmed in all others.
         lines: lines of the file that are suspected first.
         values: for a batch, names and arrays that are not in scope but could be (of the forward pass).
-        may_fail: batches of another size; an edit of a statement with a number, such as ``/ 6``, may fail there, and
-            is then ranked lower.
+        may_fail: batches of another size; an edit of or with a number, such as ``/ 6``, may fail there, and is then
+            ranked lower.
         judges_more: whether `are_right` judges more than the return value of the backward, such as attributes of an
             object. Then each edit is tried through `call`, which takes longer.
         seconds: approximate limit of processor time.
@@ -198,7 +198,7 @@ class _Search:
             failed = self._failed_probes(change, fixes)
             if failed:
                 self.program.forget()
-            if not failed or (failed <= self.may_fail and _has_size(change.place)):
+            if not failed or (failed <= self.may_fail and (_has_size(change.place) or _has_size(change.new))):
                 cost += 0.5 * bool(failed)
                 good_edits.append((cost, source, change, fixes))
                 if fixes == wrong and first_cost is None:
@@ -243,10 +243,10 @@ class _Search:
             change.swap(old)
 
 
-def _has_size(statement: ast.stmt) -> bool:
-    """Tell whether a statement has a number that may be the size of the batch, or one less."""
+def _has_size(code: ast.AST) -> bool:
+    """Tell whether code has a number that may be the size of the batch, or one less."""
     return any(isinstance(n, ast.Constant) and isinstance(n.value, (int, float)) and n.value > 2
-               for n in ast.walk(statement))  # fmt: skip
+               for n in ast.walk(code))  # fmt: skip
 
 
 def _breaks(right_before: Sequence[bool] | None, right_after: Sequence[bool] | None) -> bool:

@@ -173,7 +173,7 @@ def _add_line(d: Diagnosis, target: Any, labels: list[str], unexplained: list[Di
 def _draw_batches(comparison: ComparisonInput, compute_right: Elsewhere) -> list[Batch]:
     """Return batches at other random inputs, the last one with another number of rows if the code accepts that.
 
-    In the first, entries are in another order: a mask such as ``grad > 0`` may be right wherever the signs are the same.
+    In the first, entries are in another order: a mask such as ``grad > 0`` may be right where the signs are the same.
     """
     batches = []
     rng = np.random.default_rng(0)
@@ -195,7 +195,7 @@ def _draw_batches(comparison: ComparisonInput, compute_right: Elsewhere) -> list
 
 
 def _with_other_rows(code: Code) -> Iterator[Code]:
-    """Yield the code with one row less, or one more than two, in each array with as many rows as one of the matrices."""
+    """Yield the code with one row less, or one more than two, in the arrays with as many rows as one of the matrices."""
     inputs = code.inputs
     matrices = [x for x in inputs.leaves if isinstance(x, np.ndarray) and x.ndim > 1]
     for rows in dict.fromkeys(map(len, matrices)):
