@@ -195,7 +195,7 @@ def _draw_batches(comparison: ComparisonInput, compute_right: Elsewhere) -> list
 
 
 def _with_other_rows(code: Code) -> Iterator[Code]:
-    """Yield the code with one row less, or one more than two, in the arrays with as many rows as one of the matrices."""
+    """Yield the code with one row less, or one more than two, in arrays with as many rows as one of the matrices."""
     inputs = code.inputs
     matrices = [x for x in inputs.leaves if isinstance(x, np.ndarray) and x.ndim > 1]
     for rows in dict.fromkeys(map(len, matrices)):
