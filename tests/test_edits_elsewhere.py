@@ -1,4 +1,4 @@
-"""An edit is told only if it is right at other inputs too: with other signs, and with another number of rows."""
+"""An edit is told only if it is right at other inputs too, and it may call another function of the module."""
 
 import linecache
 from collections.abc import Callable
@@ -107,3 +107,55 @@ def f(X, W, b):
     text = told(source, (drawn(3, 5, seed=1), drawn(1, 3), drawn(1, 1, seed=3)))
     assert "np.sum(dZ, axis=1, keepdims=True)" in text
     assert "np.sum(dZ, keepdims=True)" not in text
+
+
+GATES = """
+calls = []
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+def dsigmoid(y):
+    return y * (1 - y)
+
+def dtanh(y):
+    return 1 - y * y
+
+def slow(y):
+    for _ in range(3):
+        calls.append(y)
+    return y * (1 - y)
+
+def writes(y):
+    open("written.txt", "w").write("1")
+    return y * (1 - y)
+
+def of_two(y, z):
+    return y * (1 - y)
+
+def f(x, Wi, Wc):
+    i, c = sigmoid(x @ Wi), np.tanh(x @ Wc)
+    loss = (i * c).sum()
+    di = c * dtanh(i)
+    dc = i * dtanh(c)
+    dWi, dWc = x.T @ di, x.T @ dc
+    return loss, dWi, dWc
+"""
+
+
+def test_another_function_of_the_module_is_called() -> None:
+    inputs = drawn(4, 3), drawn(3, 2, seed=1), drawn(3, 2, seed=2)
+    text = told(GATES, inputs)
+    assert "write di = c * dsigmoid(i) instead of di = c * dtanh(i)." in text
+    text = told(GATES.replace("def dsigmoid(y):", "def dsigmoid(y):\n    y = y + 0"), inputs)
+    assert "dsigmoid(i)" in text
+
+
+@pytest.mark.parametrize("name", ["slow", "writes", "of_two"])
+def test_functions_that_are_no_formula_are_not_called(name: str, tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = GATES.replace("def dsigmoid", "def dsigmoid_of_two").replace("dsigmoid_of_two(y)", "dsigmoid_of_two(y, z)")
+    inputs = drawn(4, 3), drawn(3, 2, seed=1), drawn(3, 2, seed=2)
+    text = told(source, inputs)
+    assert f"c * {name}(" not in text
+    assert not (tmp_path / "written.txt").exists()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from itertools import permutations
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,15 @@ class CandidateWriter(Additions):
         if text in ("exp", "tanh", "abs") and about is not node:
             yield 1.4, minus(number(1), power(node, 2))
         yield from self._other_arguments(node, text)
+        for other in self._like(function):
+            yield 1.2, ast.Call(name(other), node.args, node.keywords)
+
+    def _like(self, function: ast.expr) -> list[str]:
+        """Return the names of the user's functions that may be called in place of one: ``dsigmoid`` for ``dtanh``."""
+        functions = {n: f.__code__.co_argcount for n, f in self.scope.env.items() if isinstance(f, FunctionType)}
+        if not isinstance(function, ast.Name) or function.id not in functions:
+            return []
+        return [n for n, count in functions.items() if count == functions[function.id] and n != function.id]
 
     def _other_arguments(self, node: ast.Call, text: str) -> Iterator[tuple[float, ast.AST]]:
         """Yield a call with its arguments in another order, as a product, or over another range."""

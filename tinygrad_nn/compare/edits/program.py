@@ -6,18 +6,20 @@ import ast
 import builtins
 import types
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from .edited_code import EditedCode, compile_statement
-from .reading import Source, compile_tree, define, mark_ticks, names_in, referenced
+from .reading import Source, alike, compile_tree, define, mark_ticks, names_in, referenced
 from .running import Ticker, copy_names, copy_value, names_by_line
 from .scope import Scope, fields_used
 from .trees import TICK, Change, is_tick
 
 UNCHANGED = object()
 WRITERS = ("pop", "fill", "sort", "setdefault", "send", "partition", "put", "itemset")
+FUNCTIONS = 12  # most functions of the module that are offered in place of those that are called
 ROUNDS = 10  # an edited function may run this many times as many loop rounds as the user's own
 
 
@@ -77,7 +79,9 @@ class Program:
     def _copies(self, source: Source, memo: dict[int, Any]) -> dict[str, Any]:
         """Return the names that a source takes from outside, with copies of their values, and the names of NumPy."""
         if id(source) not in self.taken:
-            self.taken[id(source)] = source.numpy, list(referenced(names_in(source.tree), source.function))
+            self.taken[id(source)] = source.numpy, [
+                *referenced(names_in(source.tree), source.function), *islice(alike(source), FUNCTIONS)
+            ]  # fmt: skip
         numpy, outside = self.taken[id(source)]
         return {**numpy, **{name: copy_value(value, memo) for name, value in outside}}
 

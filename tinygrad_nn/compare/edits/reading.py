@@ -21,6 +21,7 @@ from ..one_line import on_one_line
 from .running import MARK, copy_value
 from .trees import TICK, statements
 
+SHORT = 8  # most statements of a function that is tried in place of another
 DEPTH = 4  # levels of helper functions that are read
 
 # Calls, attributes, modules and statements with effects outside the function: such code is not run again.
@@ -107,6 +108,24 @@ def read_source(function: Any, depth: int = 0) -> Source | None:
                 return None
     with_ticks(tree)
     return source
+
+
+def alike(source: Source) -> Iterator[tuple[str, types.FunctionType]]:
+    """Yield the short functions of a module that take as many arguments as one that a function calls."""
+    helpers = [helper.function for helper in source.helpers.values()]
+    counts = {helper.__code__.co_argcount for helper in helpers}
+    for name, value in source.function.__globals__.items() if counts else ():
+        if (isinstance(value, types.FunctionType) and value.__code__.co_argcount in counts and value not in helpers
+                and value is not source.function and not _is_library_code(value) and _is_formula(value)):  # fmt: skip
+            yield name, value
+
+
+def _is_formula(function: types.FunctionType) -> bool:
+    """Tell whether a function has a few lines without a loop, and may run again."""
+    source = read_source(function)
+    nodes = [] if source is None else [*ast.walk(source.tree)]
+    return 0 < sum(isinstance(n, ast.stmt) for n in nodes) <= SHORT and not any(
+        isinstance(n, (ast.For, ast.While, ast.comprehension)) for n in nodes)  # fmt: skip
 
 
 def parsed_source(function: Any) -> Source | None:
