@@ -15,7 +15,7 @@ from ..common.printable import counted
 from ..primitive import OVERRIDES, REGISTRY, Array, declare
 from .elementwise import logaddexp_slope
 from .indexing import put
-from .plain import checked_dtype, override, refuse_out
+from .plain import as_arrays, checked_dtype, override, refuse_out
 from .reduce import conj, exclusive
 
 
@@ -190,7 +190,7 @@ def _ranked(x: Array, ranks: tuple[int, ...]) -> Any:
 
 def _ranked_vjp(g: Array, out: Array, x: Array, *, places: Any, ranks: Any) -> Array:
     grid = np.ix_(*(np.arange(n) for n in (*x.shape[:-1], 1)))[:-1]
-    return put(g, index=(*grid, places), shape=x.shape)
+    return put(g, index=(*grid, as_arrays(places)), shape=x.shape)
 
 ranked = declare(_ranked, r"x_{\pi_r}",
     (_ranked_vjp,        r"\sum_r g_r \, [i = \pi_r]"),
