@@ -35,7 +35,7 @@ from tinygrad_nn.compare.function.error_origin import ErrorOrigin
 from tinygrad_nn.compare.function.graph_gradients import graph_gradients, run_graph
 from tinygrad_nn.compare.function.inputs_and_results import ComparisonInput, ComparisonResult, draw_cotangents
 from tinygrad_nn.compare.function.lines import _add_edit as _told_edit
-from tinygrad_nn.compare.function.lines import _draw_batches, _with_fewer_rows, agree, limit_around
+from tinygrad_nn.compare.function.lines import _draw_batches, _with_other_rows, agree, limit_around
 from tinygrad_nn.compare.function.locations import _run_text
 from tinygrad_nn.compare.function.mutants import Mutant
 from tinygrad_nn.compare.function.operations import _find_joint_diagnosis, explain_graph
@@ -255,29 +255,33 @@ def test_gradients_that_agree_to_rounding() -> None:
     assert agree(np.zeros(0), np.zeros(0), 0.0, False)
 
 
-def test_inputs_with_one_row_less() -> None:
+def test_inputs_with_another_number_of_rows() -> None:
     def shapes(**given: Any) -> Any:
         inputs = make_inputs(list(given), list(given.values()))
-        fewer = _with_fewer_rows(Code("f", inputs, None, None, False, None))  # type: ignore[arg-type]
-        return fewer and [np.shape(x) for x in fewer.inputs.leaves]
+        code = Code("f", inputs, None, None, False, None)  # type: ignore[arg-type]
+        return [[np.shape(x) for x in other.inputs.leaves] for other in _with_other_rows(code)]
 
-    assert shapes(x=np.ones((4, 2)), y=np.arange(4), n=4, v=V, z=np.ones((4, 3)), s=2.0) == [
-        (3, 2), (3,), (), (3,), (3, 3), ()]  # fmt: skip
-    assert shapes(v=np.ones(4), x=np.ones((5, 2)), w=np.ones((4, 2))) == [(4,), (4, 2), (4, 2)]
-    assert shapes(x=np.ones((3, 2))) == [(2, 2)]
-    assert shapes(x=np.ones((2, 2))) is None
-    assert shapes(v=np.ones(5)) is None
+    assert shapes(x=np.ones((4, 2)), y=np.arange(4), n=4, v=V, z=np.ones((4, 3)), s=2.0) == [[
+        (3, 2), (3,), (), (3,), (3, 3), ()]]  # fmt: skip
+    assert shapes(v=np.ones(4), x=np.ones((5, 2)), w=np.ones((4, 2))) == [
+        [(4,), (4, 2), (4, 2)], [(3,), (5, 2), (3, 2)]]  # fmt: skip
+    assert shapes(x=np.ones((3, 2))) == [[(2, 2)]]
+    assert shapes(x=np.ones((2, 2)), y=np.arange(2)) == [[(3, 2), (3,)]]
+    assert shapes(x=np.ones((1, 2))) == [[(2, 2)]]
+    assert shapes(v=np.ones(5)) == []
 
 
 def test_other_inputs_for_the_search_of_a_line() -> None:
     asked = asked_of(scaled, scaled_back, np.ones((4, 2)), np.full((4, 2), 3.0))
     found = _draw_batches(asked, lambda code, leaves, gs: ([gs[0] * leaves[1], gs[0] * np.inf], [0 * leaves[0]] * 2))
-    assert [b.leaves[0].shape for b in found] == [(4, 2), (4, 2), (3, 2)]
-    assert [b.code is asked.code for b in found] == [True, True, False]
+    assert [b.leaves[0].shape for b in found] == [(4, 2), (4, 2), (4, 2), (3, 2)]
+    assert [b.code is asked.code for b in found] == [True, True, True, False]
     rng = np.random.default_rng(0)
-    for b in found:
+    for k, b in enumerate(found):
         shape = b.leaves[0].shape
         for x, size in zip(b.leaves, (1.0, 3.0), strict=True):
+            if k == 0:  # the first has its entries, here equal ones, in another order
+                rng.permutation(8)
             np.testing.assert_allclose(x, size * rng.uniform(0.8, 1.2, shape) + 0.05 * rng.normal(size=shape))
         g = rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape)
         np.testing.assert_array_equal(b.g, g)
@@ -286,6 +290,11 @@ def test_other_inputs_for_the_search_of_a_line() -> None:
         assert [i.all() for i in b.ignored] == [False, True]
         assert not b.ignored[0].any()
     assert _draw_batches(asked, lambda code, leaves, gs: 1 / 0) == []  # type: ignore[arg-type,return-value]
+    asked = asked_of(scaled, scaled_back, np.arange(8.0).reshape(4, 2) - 4, np.ones((4, 2)))
+    found = _draw_batches(asked, lambda code, leaves, gs: ([gs[0], gs[0]], [0 * leaves[0]] * 2))
+    signs = [np.sign(np.round(b.leaves[0])).ravel().tolist() for b in found[:2]]
+    assert signs[0] != signs[1] == [-1, -1, -1, -1, 0, 1, 1, 1]
+    assert sorted(signs[0]) == signs[1]
 
 
 # -- The rows of a report
@@ -480,13 +489,13 @@ def test_the_search_for_a_line_gets_the_known_gradients(monkeypatch: pytest.Monk
     (call,) = calls
     assert (call.target, call.probes, call.may_fail, call.judges_more, call.names) == (
         "target",
-        4,
-        [3],
+        5,
+        [4],
         False,
         ["x", "w"],
     )
     assert 1.4 < call.seconds <= 1.5
-    new, batch = call.call("new", 3)
+    new, batch = call.call("new", 4)
     assert (new, batch.leaves[0].shape) == ("new", (3, 2))
     assert call.right((None, grads), 0) == [True, True]
     assert call.right((None, [grads[0] + 9e-4, grads[1]]), 0) == [True, True]

@@ -84,7 +84,8 @@ def test_frames_are_inspected_only_for_messages_and_names() -> None:
         "compare/function/locations.py:_record_location", "compare/steps/comparison.py:compare_steps",
     }  # fmt: skip
     lines = {
-        "common/call_site.py:calling_line", "leaves.py:_stacklevel", "profiling/describe.py:_users_line",
+        "common/call_site.py:calling_line", "common/lost_graph.py:_user_frame",
+        "leaves.py:_stacklevel", "profiling/describe.py:_users_line",
     }  # fmt: skip
     named = {"viz/model/variables.py:variable_spaces"}  # the user's own names of values
     again = {"graph/rerun.py:_run", "graph/rerun.py:_site"}  # which operation of a function is the one that was changed

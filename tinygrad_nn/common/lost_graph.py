@@ -180,7 +180,8 @@ def _of_call(frame: FrameType, code: ast.Call) -> str | None:
                     f"{name}. A list that is an argument of grad stays a list, of Tensors: pass an array, "
                     "grad(f)(np.array(x)).")  # fmt: skip
         if first is not None:
-            return f"Leave {name} out: write `{ast.unparse(first)}`, which works as an array does."
+            several = " For an array of several Tensors write tinygrad_nn.array([...])." * (function is np.array)
+            return f"Leave {name} out: write `{ast.unparse(first)}`, which works as an array does.{several}"
     if isinstance(function, np.vectorize):
         return "Instead of np.vectorize(f)(t) write tinygrad_nn.vectorize(f)(t)."
     if isinstance(code.func, ast.Attribute) and first is not None:

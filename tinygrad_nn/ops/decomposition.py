@@ -112,22 +112,25 @@ def _tolerance(w: Array) -> Array:
 def _equal_pairs(w: Array) -> Array:
     """Return a boolean matrix that marks the pairs of equal values; its diagonal is False."""
     near = np.abs(w[..., None, :] - w[..., :, None]) <= _tolerance(w)[..., None]
-    return _linked(near) & ~np.eye(w.shape[-1], dtype=bool)
+    return (near if is_tensor(near) else _linked(near, w)) & ~np.eye(w.shape[-1], dtype=bool)
 
 
-def _linked(near: Array) -> Array:
+def _linked(near: Array, w: Array) -> Array:
     """Return which values are linked by a chain of near ones, so that being equal is transitive.
 
     The ends of a chain share vectors with all between them, and their difference has few digits left to divide by.
-    In a trace, where it is not known who is near, return `near`: with any of them the function runs uncompiled.
+    A trace does not know who is near, and needs no chains: with any of them the function runs uncompiled.
     """
-    while not is_tensor(near) and near.sum() > near.size // max(near.shape[-1], 1):  # more than the diagonal
-        links = near.astype(np.float32)  # their product is far faster than that of booleans
-        further = links @ links > 0
-        if (further == near).all():
-            break
-        near = further
-    return near
+    if w.dtype.kind == "c":  # complex numbers have no order: paths of 1, 2, 4, ... steps
+        for _ in range(max(w.shape[-1] - 1, 0).bit_length()):
+            links = near.astype(np.float32)  # their product is far faster than that of booleans
+            near = links @ links > 0
+        return near
+    order = np.argsort(w, axis=-1)
+    jumps = np.diff(np.take_along_axis(_detach(w), order, -1), axis=-1) > _tolerance(_detach(w))
+    groups = np.cumsum(np.concatenate([np.zeros((*w.shape[:-1], 1), bool), jumps], -1), axis=-1)[..., : w.shape[-1]]
+    groups = np.take_along_axis(groups, np.argsort(order, axis=-1), -1)
+    return groups[..., None, :] == groups[..., :, None]
 
 
 def _gaps(w: Array, equal: Array) -> Array:
