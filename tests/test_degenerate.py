@@ -13,6 +13,7 @@ import pytest
 import tinygrad_nn as tg
 from tinygrad_nn import grad, hessian, jacobian, jvp, symmetric_exp, symmetric_function, symmetric_log, symmetric_sqrt
 from tinygrad_nn.degenerate import settled
+from tinygrad_nn.ops.decomposition import _equal_pairs
 
 L = np.linalg
 C = np.array([[0.3, -1.2, 0.7], [0.5, 0.9, -0.4], [1.1, 0.2, -0.8]])
@@ -445,3 +446,13 @@ def test_what_a_pseudoinverse_leaves_out_does_not_hang_on_the_scale(scale: float
     found = grad(f)(scale * x) * scale**2
     np.testing.assert_array_equal(found, grad(f)(x))
     assert (found * S).sum() == pytest.approx(along, rel=1e-7)
+
+
+@pytest.mark.parametrize("direction", [1.0, -1.0, 1j, 0.6 + 0.8j])
+def test_values_are_equal_by_a_chain_of_near_ones(direction: complex) -> None:
+    step = 1.2e-14  # within 8 eps of the sum of sizes, 1.4e-14; two steps are not
+    w = 1 + direction * step * np.array([2.0, 0.0, 1.0])
+    w = np.append(w if np.iscomplexobj(w) else np.real(w), 5.0)
+    equal = np.ones((4, 4), bool) & ~np.eye(4, dtype=bool)
+    equal[3] = equal[:, 3] = False
+    np.testing.assert_array_equal(_equal_pairs(w), equal)
