@@ -159,3 +159,13 @@ def test_functions_that_are_no_formula_are_not_called(name: str, tmp_path: Any, 
     text = told(source, inputs)
     assert f"c * {name}(" not in text
     assert not (tmp_path / "written.txt").exists()
+
+
+def test_functions_that_are_tried_leave_the_users_values_as_they_were() -> None:
+    source = GATES.replace("def dsigmoid(y):", "def dsigmoid(y):\n    calls.append(y)").replace(
+        "def of_two", "kept = {}\n\ndef square(y):\n    kept['y'] = y\n    return y * y\n\ndef of_two")  # fmt: skip
+    f = written(source)
+    report = compare_gradients(f, (drawn(4, 3), drawn(3, 2, seed=1), drawn(3, 2, seed=2)))
+    assert "dsigmoid(i)" in " ".join(report.diagnoses[0].evidence)
+    assert f.__globals__["calls"] == []
+    assert f.__globals__["kept"] == {}

@@ -46,6 +46,7 @@ class Program:
         self.newest: tuple[int, Any] | None = None
         self.scopes: dict[tuple[str, int], Scope] = {}
         self.used, self.fields = fields_used(source.tree)
+        self.offered = dict(islice(alike(source), FUNCTIONS))  # run on copies of what they use, as helpers do
         self.before: list[dict[str, Any]] = []
         self.lines = names_by_line(self.run_all)
         self.ticker.limit = ROUNDS * self.ticker.count + 1000
@@ -58,7 +59,7 @@ class Program:
         for name, value in (self.extra if extra is None else extra).items():
             env[name] = copy_value(value, memo)
         env.update(self._copies(self.source, memo))
-        for name, helper in self.source.helpers.items():
+        for name, helper in (*self.offered.items(), *self.source.helpers.items()):
             env[name] = self._helper(helper)
         return env
 
@@ -79,9 +80,7 @@ class Program:
     def _copies(self, source: Source, memo: dict[int, Any]) -> dict[str, Any]:
         """Return the names that a source takes from outside, with copies of their values, and the names of NumPy."""
         if id(source) not in self.taken:
-            self.taken[id(source)] = source.numpy, [
-                *referenced(names_in(source.tree), source.function), *islice(alike(source), FUNCTIONS)
-            ]  # fmt: skip
+            self.taken[id(source)] = source.numpy, list(referenced(names_in(source.tree), source.function))
         numpy, outside = self.taken[id(source)]
         return {**numpy, **{name: copy_value(value, memo) for name, value in outside}}
 

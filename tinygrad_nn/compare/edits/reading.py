@@ -110,21 +110,22 @@ def read_source(function: Any, depth: int = 0) -> Source | None:
     return source
 
 
-def alike(source: Source) -> Iterator[tuple[str, types.FunctionType]]:
-    """Yield the short functions of a module that take as many arguments as one that a function calls."""
+def alike(source: Source) -> Iterator[tuple[str, Source]]:
+    """Yield the sources of the short functions of a module that take as many arguments as one that a function calls."""
     helpers = [helper.function for helper in source.helpers.values()]
     counts = {helper.__code__.co_argcount for helper in helpers}
     for name, value in source.function.__globals__.items() if counts else ():
         if (isinstance(value, types.FunctionType) and value.__code__.co_argcount in counts and value not in helpers
-                and value is not source.function and not _is_library_code(value) and _is_formula(value)):  # fmt: skip
-            yield name, value
+                and value is not source.function and not _is_library_code(value)):  # fmt: skip
+            other = read_source(value)
+            if other is not None and _is_formula(other.tree):
+                yield name, other
 
 
-def _is_formula(function: types.FunctionType) -> bool:
-    """Tell whether a function has a few lines without a loop, and may run again."""
-    source = read_source(function)
-    nodes = [] if source is None else [*ast.walk(source.tree)]
-    return 0 < sum(isinstance(n, ast.stmt) for n in nodes) <= SHORT and not any(
+def _is_formula(tree: ast.AST) -> bool:
+    """Tell whether a function has a few lines without a loop."""
+    nodes = [*ast.walk(tree)]
+    return sum(isinstance(n, ast.stmt) for n in nodes) <= SHORT and not any(
         isinstance(n, (ast.For, ast.While, ast.comprehension)) for n in nodes)  # fmt: skip
 
 
