@@ -60,8 +60,16 @@ def explain_wrong(
     """
     reasons: dict[int, Explained] = {}
     explained_places: dict[tuple[str, Statement], Explained] = {}
+
+    def explain_place(k: int) -> Explained:
+        explained, rounds = explain(k), [j for j in wrong if j != k and places[j] == places[k]]
+        if rounds and not explained.mends and not explained.diagnosis.harmless:
+            other = explain(rounds[len(rounds) // 2])  # in the first, a gradient that is carried may still be 0
+            return other if other.diagnosis.kind == explained.diagnosis.kind else explained
+        return explained
+
     for k in wrong:
-        explained = reasons.get(k) or explained_places.get(places[k]) or explain(k)
+        explained = reasons.get(k) or explained_places.get(places[k]) or explain_place(k)
         if not explained.diagnosis.harmless:
             explained_places[places[k]] = explained
             for j in explained.mends:

@@ -184,15 +184,43 @@ class Probes:
             if other is not None and not other.lacks:
                 edit, explained = other, explained._replace(state=state)
         if edit is not None and state.statement.line:
-            mends = self._mends(edit)
-            if mends is None:
-                edit = None
-            else:
-                edit = replace(edit, fixes=tuple(dict.fromkeys((k, *(j for j in wrong_steps if j in mends)))))
+            edit = self._of_all_rounds(edit, k, state, wrong_steps)
         if edit is None:
             return explained
         names = [self.matches[j].gradient.name for j in dict.fromkeys((k, *edit.fixes))]
         return blame_edited_line(explained, edit, set(self.called.runs[0].graph.values), names)
+
+    def _of_all_rounds(self, edit: Edit, k: int, state: State, wrong_steps: Collection[int]) -> Edit | None:
+        """Return an edit with all steps that it makes right; None if it makes others wrong.
+
+        If it makes no other round of a loop right in which the line is wrong, it is right by chance, as where a
+        carried gradient is still 0. Then an edit of another round is returned that makes step `k` right too, or None.
+        """
+        mends = self._mends(edit)
+        if mends is None:
+            return None
+        name = self.matches[k].gradient.name
+        rounds = [j for j in wrong_steps if j != k and self.matches[j].gradient.name == name
+                  and self.walked.states[j].statement == self.walked.states[k].statement]  # fmt: skip
+        if rounds and not mends.intersection(rounds) and self.wrong_before:
+            j = rounds[len(rounds) // 2]
+            other = self._edit(j, self.walked.states[j], wrong_steps)
+            mends = None if other is None else self._mends(other)
+            if other is None or mends is None or k not in mends:
+                return None
+            edit = other
+        if rounds and edit.alternatives:
+            edit = replace(edit, alternatives=tuple(text for text in edit.alternatives if self._is_of_rounds(
+                edit, text, {k, *rounds} & mends)))  # fmt: skip
+        return replace(edit, fixes=tuple(dict.fromkeys((k, *(j for j in wrong_steps if j in mends)))))
+
+    def _is_of_rounds(self, edit: Edit, alternative: str, rounds: Collection[int]) -> bool:
+        """Tell whether another edit of the same line makes the same rounds right; one of another line is taken so."""
+        place, _, after = alternative.partition(": ")
+        if place != f"line {edit.lineno}":
+            return True
+        mends = self._mends(replace(edit, after=after))
+        return mends is not None and mends.issuperset(rounds)
 
     def _mends(self, edit: Edit) -> set[int] | None:
         """Return the steps that are right by their own rules only with an edit; None if it makes others wrong."""
