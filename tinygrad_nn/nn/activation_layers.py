@@ -123,15 +123,15 @@ def softshrink(x: Any, lambd: float = 0.5) -> Any:
 
 
 def hardshrink(x: Any, lambd: float = 0.5) -> Any:
-    """Return x, and 0 where abs(x) is at most lambd."""
-    return np.where(abs(raw(x)) > lambd, x, 0)
+    """Return x, and 0 where abs(x) is at most lambd; NaN stays."""
+    return np.where(abs(raw(x)) <= lambd, 0, x)
 
 
 def threshold(x: Any, threshold: float | None, value: float | None, inplace: bool = False) -> Any:
-    """Return x where it is above the threshold, and `value` elsewhere."""
+    """Return x where it is above the threshold, and `value` elsewhere; NaN stays."""
     if threshold is None or value is None:
         raise TypeError("Threshold needs a threshold and a value, e.g. Threshold(0.1, 0.0).")
-    return np.where(raw(x) > threshold, x, value)
+    return np.where(raw(x) <= threshold, value, x)
 
 
 def _softplus(x: Any, beta: float, threshold: float) -> Any:
