@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from functools import partial
 from typing import Any
 
 from .. import nn, transforms
@@ -14,11 +15,20 @@ grad, hessian = in_torch_form(transforms.grad), in_torch_form(transforms.hessian
 jacfwd = jacrev = in_torch_form(transforms.jacobian)
 
 
-def vmap(func: Any, in_dims: Any = 0, out_dims: Any = 0, **options: Any) -> Any:
-    """Turn a function of one sample into a function of a batch of samples; see `tinygrad_nn.vmap`."""
-    if options.get("randomness", "different") != "different":
+def vmap(
+    func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "different", *, chunk_size: int | None = None
+) -> Callable[..., Any]:
+    """Turn a function of one sample into a function of a batch of samples; see `tinygrad_nn.vmap`.
+
+    Keyword arguments of the function are the same for all samples, and `chunk_size` has no effect.
+    """
+    if randomness != "different":
         raise ValueError("vmap: layers draw other numbers for each sample; leave randomness= out, or 'different'.")
-    return transforms.vmap(func, in_dims, out_dims)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return transforms.vmap(partial(func, **kwargs) if kwargs else func, in_dims, out_dims)(*args)
+
+    return call
 
 
 def grad_and_value(func: Any, argnums: Any = 0) -> Callable[..., Any]:
