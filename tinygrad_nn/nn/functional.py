@@ -101,9 +101,10 @@ def log_softmax(input: Any, dim: int = -1) -> Any:
     return log_softmax_(input, axis=dim)
 
 
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
-    """Return x divided by its p-norm along dim, or by eps if the norm is smaller."""
-    length = np.linalg.norm(input, ord=p, axis=dim, keepdims=True)
+def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
+    """Return x divided by its p-norm along dim, one axis or a tuple of axes, or by eps if the norm is smaller."""
+    axis = tuple(dim) if isinstance(dim, list) else dim
+    length = np.linalg.vector_norm(input, axis=axis, keepdims=True, ord=p)
     return input / np.where(raw(length) > eps, length, eps)
 
 

@@ -169,9 +169,16 @@ def add_multiple(function: Function) -> Function:
 
 
 def norm(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
-    """Return the p-norm of all entries, or along an axis."""
-    p = 2 if p == "fro" else p
-    return np.linalg.norm(x.ravel(), p) if dim is None else np.linalg.norm(x, p, axis=axes(dim), keepdims=keepdim)
+    """Return the p-norm of all entries, or of those along one or more axes; "nuc" is the nuclear norm of matrices."""
+    if p == "nuc":
+        return np.linalg.norm(x, p, axis=axes(dim), keepdims=keepdim)
+    return np.linalg.vector_norm(x, axis=axes(dim), keepdims=keepdim, ord=2 if p in (None, "fro") else p)
+
+
+def logdet(x: Any) -> Any:
+    """Return the logarithm of determinants: NaN, as is its gradient, of a negative one, and -inf of 0."""
+    sign, size = np.linalg.slogdet(x)
+    return size if x.dtype.kind == "c" else size * np.where(sign < 0, np.nan * sign, 1)
 
 
 def order(x: Any, dim: int = -1, descending: bool = False) -> Any:
@@ -429,7 +436,7 @@ METHODS.update({
     "is_contiguous": lambda x: x.data.flags.c_contiguous,
     "le":          np.less_equal,
     "lerp":        lambda x, end, weight: x + weight * (end - x),
-    "logdet":      lambda x: np.linalg.slogdet(x)[1],
+    "logdet":      logdet,
     "long":        lambda x: x.detach().astype(np.int64),
     "lt":          np.less,
     "masked_fill": lambda x, mask, value: np.where(places(mask), value, x),

@@ -185,6 +185,50 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
     return constant(np.linalg.solve(A, B)) if left else np.linalg.solve(A.mT, constant(B).mT).mT
 
 
+def solve(A: Any, B: Any, *, left: bool = True) -> Any:
+    """Return X of A X = B, or of X A = B if not `left`; B of the shape of A without its last axis holds vectors."""
+    A, B = constant(A), constant(B)
+    if B.ndim != 1 and B.shape != A.shape[:-1]:
+        return np.linalg.solve(A, B) if left else np.linalg.solve(A.mT, B.mT).mT
+    if not left:
+        raise ValueError(
+            f"solve: left=False needs matrices; B has shape {B.shape}, which means vectors. Pass B[..., None, :]."
+        )
+    return np.linalg.solve(A, B[..., None])[..., 0]
+
+
+def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False) -> Any:
+    """Return a vector norm along one axis, or a matrix norm along two; without `ord`, the root of the sum of squares.
+
+    Without `ord` there may be any number of axes.
+    """
+    if ord is None:
+        return vector_norm(A, 2, dim, keepdim)
+    return _as_tensors(np.linalg.norm(constant(A), ord, axis=words.axes(dim), keepdims=keepdim))
+
+
+def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
+    """Return the norm of all entries, or of those along one or more axes, as of one vector."""
+    return _as_tensors(np.linalg.vector_norm(constant(x), axis=words.axes(dim), keepdims=keepdim, ord=ord))
+
+
+def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False) -> Any:
+    """Return the norm of the matrices along two axes."""
+    return _as_tensors(np.linalg.norm(constant(A), ord, axis=words.axes(dim), keepdims=keepdim))
+
+
+def nan_to_num(input: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
+    """Return x with NaN replaced, by default by 0, and infinities, by default by the largest and the least number."""
+    return constant(np.nan_to_num(constant(input), nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf))
+
+
+def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+           dim: int | None = None) -> Any:  # fmt: skip
+    """Return the distinct entries, or slices of an axis, in order; also the place of each among them, and counts."""
+    find: Any = np.unique  # NumPy's types know no flags that are variables
+    return _as_tensors(find(constant(input), return_inverse=return_inverse, return_counts=return_counts, axis=dim))
+
+
 def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
     """Return X of A X = input, where A = L Lᵀ."""
     lower = constant(L).mT if upper else constant(L)
@@ -207,7 +251,7 @@ bincount broadcast_to ceil clip column_stack concat concatenate conj corrcoef co
 diag diagonal diff divide dot dstack einsum exp exp2 expm1 fix flip fliplr flipud floor floor_divide fmax fmin greater
 greater_equal heaviside hstack hypot imag inner isclose isfinite isin isinf isnan kron less less_equal log log10 log1p
 log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul maximum minimum moveaxis multiply
-nan_to_num negative not_equal outer positive rad2deg ravel real remainder reshape roll rot90 round sign signbit sin
+negative not_equal outer positive rad2deg ravel real remainder reshape roll rot90 round sign signbit sin
 sinc sinh sqrt square squeeze stack subtract swapaxes tan tanh tensordot tile trace trapezoid tril triu true_divide
 trunc vander vdot vstack
 """
@@ -223,12 +267,12 @@ _ALIAS = {
 _REDUCE = "all any argmax argmin count_nonzero mean nanmean nansum prod sum"
 _NEURAL, _SPECIAL = "log_softmax logsumexp relu sigmoid softmax", "digamma erf erfc logit"
 _LINALG = (
-    "cholesky det eigh eigvalsh inv matrix_norm matrix_power multi_dot norm pinv qr slogdet solve svd vector_norm"
+    "cholesky det eigh eigvalsh inv matrix_power multi_dot pinv qr slogdet svd"
 )
 _METHODS = """
 addcdiv addcmul addmm allclose baddbmm chunk clamp clamp_max clamp_min clone cummax cummin dist equal flatten flip frac
 gather index_add index_copy index_fill index_select inverse lerp logdet masked_fill masked_select narrow norm rsqrt
-scatter scatter_add scatter_reduce select split t topk unbind unflatten unique
+scatter scatter_add scatter_reduce select split t topk unbind unflatten
 """
 _FFT = "fft fft2 fftn fftshift ifft ifft2 ifftn irfft rfft"
 
@@ -260,7 +304,7 @@ FUNCTIONS: dict[str, Function] = {
     "pairwise_distance": _method_as_function(neural_functions.pairwise_distance),
     **{name: _joining(name) for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")},
     "einsum": _einsum, "cdist": cdist, "block_diag": block_diag, "cholesky_solve": cholesky_solve,
-    "searchsorted": searchsorted,
+    "searchsorted": searchsorted, "nan_to_num": nan_to_num, "unique": unique,
     "bucketize": lambda input, boundaries, *, right=False: searchsorted(boundaries, input, right=right),
     "tril_indices": tril_indices, "triu_indices": partial(tril_indices, upper=True),
     "broadcast_tensors": lambda *tensors: _as_tensors(np.broadcast_arrays(*tensors)),
@@ -273,5 +317,6 @@ FUNCTIONS: dict[str, Function] = {
 }  # fmt: skip
 
 linalg = Names("torch.linalg", **{name: adapt_function(getattr(np.linalg, name)) for name in _LINALG.split()},
-               solve_triangular=solve_triangular)  # fmt: skip
+               solve_triangular=solve_triangular, solve=solve, norm=linalg_norm, vector_norm=vector_norm,
+               matrix_norm=matrix_norm)  # fmt: skip
 fft = Names("torch.fft", **{name: adapt_function(getattr(np.fft, name)) for name in _FFT.split()})
