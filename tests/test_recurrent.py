@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import Tensor, manual
+from tinygrad_nn import Tensor, compile, grad, manual, nn, vmap
 from tinygrad_nn.backward import ancestors
-from tinygrad_nn.nn import GRU, LSTM, RNN
+from tinygrad_nn.nn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tinygrad_nn.pytorch.derivatives import functional_call
 
 Array = Any
 KINDS = [RNN, LSTM, GRU]
@@ -158,6 +159,61 @@ def test_dropout_is_fresh_between_layers_in_training_only(kind: type) -> None:
     assert np.array_equal(one(x)[0].data, one(x)[0].data)
 
 
+# -- The cells: one step of a layer, with parameters of their own
+
+CELLS = {RNN: RNNCell, LSTM: LSTMCell, GRU: GRUCell}
+INPUT, STATE = RNG(1).normal(size=(2, 3)), RNG(2).normal(size=(2, 2, 4))
+
+
+def weights_of(kind: type, seed: int) -> dict[str, Array]:
+    return {name: p.data for name, p in CELLS[kind](3, 4, rng=seed).named_parameters()}
+
+
+def step_of_layer(kind: type, weights: dict[str, Array]) -> Array:
+    """The next state, of an LSTM both parts in one array, by a layer with these parameters."""
+    layer = kind(3, 4, rng=0)
+    layer.load_state_dict({f"{name}_l0": w for name, w in weights.items()})
+    states = [s[None] for s in STATE[: len(kind.state_names)]]
+    _, last = layer(INPUT[None], tuple(states) if len(states) > 1 else states[0])
+    return np.concatenate([part.data[0] for part in parts(last)])
+
+
+def step_of_cell(cell: Any, weights: Any = None) -> Any:
+    state = tuple(STATE) if isinstance(cell, LSTMCell) else STATE[0]
+    new = cell(INPUT, state) if weights is None else functional_call(cell, weights, (INPUT, state))
+    return np.concatenate(parts(new))
+
+
+@each_kind
+def test_a_cell_computes_with_the_parameters_that_it_has_now(kind: type) -> None:
+    cell, first, second = CELLS[kind](3, 4, rng=0), weights_of(kind, 1), weights_of(kind, 2)
+    cell.load_state_dict(first)
+    close(step_of_cell(cell).data, step_of_layer(kind, first))
+    close(step_of_cell(cell, second).data, step_of_layer(kind, second))
+    close(step_of_cell(cell).data, step_of_layer(kind, first))  # the call above changed nothing
+    for name, w in second.items():
+        setattr(cell, name, nn.Parameter(w))
+    close(step_of_cell(cell).data, step_of_layer(kind, second))
+    step_of_cell(cell).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in cell.parameters())
+
+
+@each_kind
+def test_the_parameters_of_a_cell_may_be_arguments(kind: type) -> None:
+    cell, first, second = CELLS[kind](3, 4, rng=0), weights_of(kind, 1), weights_of(kind, 2)
+    both = {name: np.stack([first[name], second[name]]) for name in first}
+    states = vmap(lambda w: step_of_cell(cell, w))(both)
+    close(states, np.stack([step_of_layer(kind, first), step_of_layer(kind, second)]))
+    slopes = grad(lambda w: (step_of_cell(cell, w) ** 2).sum())
+    cell.load_state_dict(second)
+    (step_of_cell(cell) ** 2).sum().backward()
+    quick = compile(slopes, backend="numpy")
+    quick.plan(first)  # raises if there is none
+    for name, g in quick(second).items():
+        close(g, dict(cell.named_parameters())[name].grad)
+        close(g, slopes(second)[name])
+
+
 # -- What is refused
 
 
@@ -171,6 +227,10 @@ def test_dropout_is_fresh_between_layers_in_training_only(kind: type) -> None:
     (LSTM(3, 4), np.ones((5, 2, 3)), np.ones((1, 2, 4)), r"starts from a pair \(h_0, c_0\)"),
     (LSTM(3, 4), np.ones((5, 2, 3)), (np.ones((1, 2, 4)), np.ones((1, 2, 3))),
      r"c_0 of shape \(1, 2, 4\).*\(1, 2, 3\)"),
+    (GRUCell(3, 4), np.ones((2, 3)), np.ones((1, 4)),
+     r"GRUCell\(3, 4\) starts from a state h of shape \(2, 4\) \(batch, n_hidden\); it got \(1, 4\)"),
+    (LSTMCell(3, 4), np.ones((2, 3)), (np.ones((2, 4)), np.ones((2, 3))),
+     r"a state c of shape \(2, 4\).*\(2, 3\)"),
 ])  # fmt: skip
 def test_wrong_shapes_are_refused(layer: Any, x: Array, state: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"in {type(layer).__name__}[^:]*: .*{message}"):

@@ -22,6 +22,8 @@ _PYTORCH = {"input_size": "n_in", "hidden_size": "n_hidden", "num_layers": "laye
 _FIXED = {"proj_size": (0, "put a Linear after the layer")}
 _SEQUENCE = "{layer!r} takes {axes}, with at least one time step; x has shape {shape}.{hint}"
 _STATE = "{layer!r} starts from a {name} of shape {need} (layers times directions, batch, n_hidden); it got {got}."
+_CELL_STATE = "{cell!r} starts from a state {name} of shape {need} (batch, n_hidden); it got {got}."
+_KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 @pytorch_names(_FIXED, **_PYTORCH)
@@ -99,8 +101,7 @@ class Recurrent(Module):
                 x = x * dropout_mask(self.rng, self.dropout, x.shape, x)
             outs = []
             for end in self._ends:
-                p = {kind: getattr(self, f"{kind}_l{layer}{end}", None)
-                     for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}  # fmt: skip
+                p = {kind: getattr(self, f"{kind}_l{layer}{end}", None) for kind in _KINDS}
                 out, last = self._run(x[::-1] if end else x, p, starts[len(ends)])
                 outs.append(out[::-1] if end else out)
                 ends.append(last)
@@ -238,7 +239,7 @@ def _came(state: Any) -> str:
 
 @pytorch_names(input_size="n_in", hidden_size="n_hidden")
 class _Cell(Module):
-    """Base of the cells: one step of a recurrent layer, which the cell holds and whose parameters it shares."""
+    """Base of the cells: one step of a recurrent layer; the layer has the equations, the cell the parameters."""
 
     kind: type[Recurrent] = RNN
     weight_ih: Tensor
@@ -252,8 +253,8 @@ class _Cell(Module):
     def _make(self, n_in: int, n_hidden: int, **options: Any) -> None:
         self._layer = self.kind(n_in, n_hidden, **options)
         self.n_in, self.n_hidden = self._layer.n_in, self._layer.n_hidden
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            setattr(self, name, getattr(self._layer, f"{name}_l0") if hasattr(self._layer, f"{name}_l0") else None)
+        for name in _KINDS:  # out of the layer, so that a parameter put into the cell is the one that is used
+            setattr(self, name, vars(self._layer).pop(f"{name}_l0", None))
 
     def forward(self, x: Any, state: Any = None) -> Any:
         """Return the next state, ``(batch, n_hidden)``; for an LSTM the pair (h, c).
@@ -266,13 +267,18 @@ class _Cell(Module):
         if x.ndim != 2 or x.shape[1] != self.n_in:
             hint = " One sample alone is x[None]." * (x.shape == (self.n_in,))
             raise ValueError(f"{self!r} takes (batch, {self.n_in}), one time step; x has shape {x.shape}.{hint}")
-        pair = len(self._layer.state_names) > 1
-        if state is not None:
-            if pair and not (isinstance(state, (tuple, list)) and len(state) == 2):
-                raise ValueError(f"{self!r} starts from a pair (h, c); it got {_came(state)}.")
-            state = tuple(as_input(part, x.dtype)[None] for part in state) if pair else as_input(state, x.dtype)[None]
-        _, last = self._layer(x[None], state)
-        return tuple(part[0] for part in last) if pair else last[0]
+        names = self._layer.state_names
+        if state is None:
+            parts = [np.zeros((x.shape[0], self.n_hidden), x.dtype)] * len(names)
+        elif len(names) > 1 and not (isinstance(state, (tuple, list)) and len(state) == len(names)):
+            raise ValueError(f"{self!r} starts from a pair (h, c); it got {_came(state)}.")
+        else:
+            parts = [as_input(part, x.dtype) for part in (state if len(names) > 1 else (state,))]
+        for name, part in zip(names, parts, strict=True):
+            if part.shape != (need := (x.shape[0], self.n_hidden)):
+                raise ValueError(_CELL_STATE.format(cell=self, name=name[0], need=need, got=part.shape))
+        _, last = self._layer._run(x[None], {kind: getattr(self, kind) for kind in _KINDS}, tuple(parts))
+        return last if len(names) > 1 else last[0]
 
     def about(self) -> str:
         """Return the widths."""
