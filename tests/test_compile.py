@@ -566,6 +566,45 @@ def test_options_are_checked() -> None:
         compile(np.sin, backend="cuda")
 
 
+# -- Samples of vmap
+
+LIMITS, SAMPLES = np.array([0.2, 0.5, 0.8]), np.random.default_rng(0).random((4, 3))
+FROM_OUTSIDE: dict[str, Callable[[Any, Any], Any]] = {
+    "&": lambda a, y: np.where((a > 0.3) & (y > 0.5), y, 0.0),
+    "|": lambda a, y: ((a > 0.3) | (y > 0.5)) * y,
+    "^": lambda a, y: ((a > 0.3) ^ ~(y > 0.5)) * y,
+    "<": lambda a, y: (a < y) * y,
+    "==": lambda a, y: ((a > 0.3) == (y > 0.5)) * y,
+    "logical_and": lambda a, y: np.where(np.logical_and(a > 0.3, y > 0.5), y, 0.0),
+    "isclose": lambda a, y: np.isclose(a, y, rtol=0.5) * y,
+    "searchsorted": lambda a, y: np.searchsorted(a, y) * y,
+    "a number": lambda a, y: np.where(a[0] < y, y, 0.0),
+    "samples of samples": lambda a, y: tg.vmap(lambda z: ((a < y) & (a >= z)) * z)(y),
+}
+
+
+@each_backend
+@pytest.mark.parametrize("name", FROM_OUTSIDE)
+def test_what_all_samples_share_is_compared_with_each(name: str, backend: str) -> None:
+    f = tg.vmap(FROM_OUTSIDE[name], (None, 0))
+    agree(compiled(f, LIMITS, SAMPLES, backend=backend), f(LIMITS, SAMPLES))
+
+
+OF_FACTORS: dict[str, Callable[[Any], Any]] = {
+    "eigvalsh": lambda x: np.sin(np.linalg.eigvalsh(x + x.T)).sum(),
+    "eigh": lambda x: np.sin(np.linalg.eigh(x + x.T)[1] ** 2).sum(),
+    "singular values": lambda x: np.sin(np.linalg.svd(x, compute_uv=False)).sum(),
+    "svd": lambda x: np.sin(np.linalg.svd(x)[0] ** 2).sum(),
+    "nuclear norm": lambda x: np.sin(np.linalg.norm(x, "nuc")),
+}
+
+
+@pytest.mark.parametrize(("name", "backend"), [*[(name, "numpy") for name in OF_FACTORS], ("eigvalsh", BACKENDS[-1])])
+def test_a_hessian_through_a_factorisation_is_compiled(name: str, backend: str) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 3))
+    agree(compiled(hessian := tg.hessian(OF_FACTORS[name]), x, backend=backend), hessian(x), 1000)
+
+
 # -- Rewriting and memory
 
 

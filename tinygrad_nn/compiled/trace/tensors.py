@@ -163,7 +163,7 @@ class Traced(Tensor):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         handler = find_replacement(ufunc if method == "__call__" else (ufunc, method))
         if method == "__call__" and not kwargs and (handler is None or returns_plain(handler)):
-            return recorder().call(ufunc, inputs, {})
+            return NotImplemented if any(map(_is_batched, inputs)) else recorder().call(ufunc, inputs, {})
         if "out" in kwargs:
             raise Untraceable(f"np.{ufunc.__name__}(..., out=) writes into an array.")
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
@@ -171,7 +171,7 @@ class Traced(Tensor):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         handler = OVERRIDES.get(function)
         if handler is None or returns_plain(handler):
-            return _run_plain(function, args, kwargs)
+            return NotImplemented if any(map(_is_batched, types)) else _run_plain(function, args, kwargs)
         given = (*args, *kwargs.values())
         if function in VARYING_DTYPE and any(isinstance(x, Tensor) and x.dtype.kind == "c" for x in given):
             raise Untraceable(OTHER_DTYPE.format(name=numpy_name(function), way="Use np.real(z) where it is real."))
@@ -372,6 +372,11 @@ def _is_number(other: Any) -> bool:
     return isinstance(other, TracedNumber) or type(other) in (int, float, complex, bool, EntryCount)
 
 
+def _is_batched(x: Any) -> bool:
+    """Tell whether a value, or a type, is that of Tensors inside vmap, which run a function on all samples."""
+    return getattr(x, "_batched", None) is not None
+
+
 def _operator(function: Callable[..., Any], reflected: bool, primitive: str | None, ufunc: Any) -> Callable[..., Any]:
     """Return the method for a binary operator."""
 
@@ -386,6 +391,8 @@ def _operator(function: Callable[..., Any], reflected: bool, primitive: str | No
             pair = tuple(np.asarray(x) if isinstance(x, (list, tuple)) else x for x in pair)  # type: ignore[assignment]
         if primitive is not None:
             return apply(REGISTRY[primitive], pair)
+        if _is_batched(other):
+            return NotImplemented
         return recorder().call(ufunc, pair, {})
 
     return method
