@@ -64,8 +64,10 @@ def explain_wrong(
     def explain_place(k: int) -> Explained:
         explained, rounds = explain(k), [j for j in wrong if j != k and places[j] == places[k]]
         if rounds and not explained.mends and not explained.diagnosis.harmless:
-            other = explain(rounds[len(rounds) // 2])  # in the first, a gradient that is carried may still be 0
-            return other if other.diagnosis.kind == explained.diagnosis.kind else explained
+            other = explain(rounds[len(rounds) // 2])  # in the first, a carried gradient may still be 0
+            at_operation = [" in `" in e.diagnosis.where for e in (explained, other)]
+            if other.diagnosis.kind == explained.diagnosis.kind and (other.mends or at_operation == [False, True]):
+                return other
         return explained
 
     for k in wrong:
