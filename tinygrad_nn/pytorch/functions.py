@@ -266,9 +266,7 @@ _ALIAS = {
 }  # fmt: skip
 _REDUCE = "all any argmax argmin count_nonzero mean nanmean nansum prod sum"
 _NEURAL, _SPECIAL = "log_softmax logsumexp relu sigmoid softmax", "digamma erf erfc logit"
-_LINALG = (
-    "cholesky det eigh eigvalsh inv matrix_power multi_dot pinv qr slogdet svd"
-)
+_LINALG = "cholesky det eigh eigvalsh inv matrix_power multi_dot pinv qr slogdet svd"
 _METHODS = """
 addcdiv addcmul addmm allclose baddbmm chunk clamp clamp_max clamp_min clone cummax cummin dist equal flatten flip frac
 gather index_add index_copy index_fill index_select inverse lerp logdet masked_fill masked_select narrow norm rsqrt

@@ -179,26 +179,26 @@ class Pairing:
             value = self.all_inputs.values[k]
             if isinstance(value, (tuple, list)) and _shapes(value) == _shapes(returned):
                 return self._of_argument(k, returned)
-        targets = owners
-        if len(returned) != len(targets):
-            targets = [k for k in owners if _is_array(self.all_inputs.values[k])]
-        if len(returned) != len(targets):
-            targets = [k for k in targets if self.all_inputs.names[k].lower() not in LABELS]
-        if len(returned) == len(targets):
-            pairs = zip(targets, returned, strict=True)
-            return {i: v for k, part in pairs for i, v in self._of_argument(k, part).items()}
-        if len(returned) == len(self.all_inputs.names):
-            return {i: v for k in owners for i, v in self._of_argument(k, returned[k]).items()}
         names = self.names if len(self.names) == len(returned) else []
-        if names:
-            gradients: dict[int, Any] = {}
-            for name, value in zip(names, returned, strict=True):
-                named = [self.all_inputs.names.index(n) for n in names_for_gradient(name) if n in self.all_inputs.names]
-                if named and named[0] in owners:
-                    gradients.update(self._of_argument(named[0], value))
-            if gradients:
-                self._require_all(gradients, set(names))
-                return gradients
+        known = {name: self.all_inputs.names.index(name) for name in self.all_inputs.names}
+        places = [next((known[n] for n in names_for_gradient(name) if n in known), None) for name in names]
+        named = {k: value for k, value in zip(places, returned, strict=False) if k in owners}
+        if len(returned) != len(owners) and len(named) == len(returned):
+            return self._of_arguments(named)
+        arrays = [k for k in owners if _is_array(self.all_inputs.values[k])]
+        not_labels = [k for k in arrays if self.all_inputs.names[k].lower() not in LABELS]
+        not_data = [k for k in owners if not _is_data(self.all_inputs.names[k])]
+        fitting = [ks for ks in (owners, arrays, not_labels, not_data) if len(ks) == len(returned)]
+        if fitting:
+            shapes, inputs = _shapes(returned), self.all_inputs.values
+            targets = next((ks for ks in fitting if _shapes([inputs[k] for k in ks]) == shapes), fitting[0])
+            return self._of_arguments(dict(zip(targets, returned, strict=True)))
+        if len(returned) == len(self.all_inputs.names):
+            return self._of_arguments({k: returned[k] for k in owners})
+        if named:
+            gradients = self._of_arguments(named)
+            self._require_all(gradients, set(names))
+            return gradients
         raise self._error(counted(len(returned), "gradient"))
 
     def _from_one_array(self, returned: Any, owners: list[int]) -> dict[int, Any]:
@@ -214,6 +214,9 @@ class Pairing:
                 if targets:
                     return self._of_argument(targets[0], returned)
         raise self._error(f"a {type(returned).__name__}")
+
+    def _of_arguments(self, gradients: Mapping[int, Any]) -> dict[int, Any]:
+        return {i: part for k, value in gradients.items() for i, part in self._of_argument(k, value).items()}
 
     def _of_argument(self, k: int, value: Any) -> dict[int, Any]:
         """Return the gradients of the arrays of argument `k`, by their index."""
@@ -258,7 +261,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _shapes(value: Any) -> Any:
-    return [*map(_shapes, value)] if isinstance(value, (tuple, list)) else np.shape(value)
+    return [*map(_shapes, value)] if isinstance(value, (tuple, list)) else np.shape(raw(value))
 
 
 def _has_arrays(value: Any) -> bool:

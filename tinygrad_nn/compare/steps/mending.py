@@ -66,7 +66,7 @@ def explain_wrong(
         if rounds and not explained.mends and not explained.diagnosis.harmless:
             other = explain(rounds[len(rounds) // 2])  # in the first, a carried gradient may still be 0
             at_operation = [" in `" in e.diagnosis.where for e in (explained, other)]
-            if other.diagnosis.kind == explained.diagnosis.kind and (other.mends or at_operation == [False, True]):
+            if other.diagnosis.kind == explained.diagnosis.kind and (k in other.mends or at_operation == [False, True]):
                 return other
         return explained
 

@@ -184,13 +184,13 @@ class Probes:
             if other is not None and not other.lacks:
                 edit, explained = other, explained._replace(state=state)
         if edit is not None and state.statement.line:
-            edit = self._of_all_rounds(edit, k, state, wrong_steps)
+            edit = self._of_all_rounds(edit, k, wrong_steps)
         if edit is None:
             return explained
         names = [self.matches[j].gradient.name for j in dict.fromkeys((k, *edit.fixes))]
         return blame_edited_line(explained, edit, set(self.called.runs[0].graph.values), names)
 
-    def _of_all_rounds(self, edit: Edit, k: int, state: State, wrong_steps: Collection[int]) -> Edit | None:
+    def _of_all_rounds(self, edit: Edit, k: int, wrong_steps: Collection[int]) -> Edit | None:
         """Return an edit with all steps that it makes right; None if it makes others wrong.
 
         If it makes no other round of a loop right in which the line is wrong, it is right by chance, as where a
