@@ -42,8 +42,9 @@ def by_shape_wrong(w: Any, b: Any, X: Any, y: Any) -> Any:
     return X.T @ r, 5 * r.sum()
 
 
-@pytest.mark.parametrize("b", [0.3, np.array(0.3), np.float64(0.3)])
-@pytest.mark.parametrize("backward", [by_name, by_shape])
+@pytest.mark.parametrize(
+    ("backward", "b"), [(by_name, 0.3), (by_name, np.array(0.3)), (by_name, np.float64(0.3)), (by_shape, 0.3)]
+)
 def test_a_bias_may_be_a_number(backward: Any, b: Any) -> None:
     report = compare_gradients(loss, (W, b, X, Y), manual=backward)
     assert report.ok, str(report)

@@ -183,16 +183,17 @@ class Pairing:
         known = {name: self.all_inputs.names.index(name) for name in self.all_inputs.names}
         places = [next((known[n] for n in names_for_gradient(name) if n in known), None) for name in names]
         named = {k: value for k, value in zip(places, returned, strict=False) if k in owners}
-        if len(returned) != len(owners) and len(named) == len(returned):
-            return self._of_arguments(named)
         arrays = [k for k in owners if _is_array(self.all_inputs.values[k])]
         not_labels = [k for k in arrays if self.all_inputs.names[k].lower() not in LABELS]
-        not_data = [k for k in owners if not _is_data(self.all_inputs.names[k])]
-        fitting = [ks for ks in (owners, arrays, not_labels, not_data) if len(ks) == len(returned)]
+        fitting = [ks for ks in (owners, arrays, not_labels) if len(ks) == len(returned)]
+        if fitting and len(fitting[0]) < len(owners):  # a bias may be a number: not the order tells which
+            if len(named) == len(returned):
+                return self._of_arguments(named)
+            not_data, inputs = [k for k in owners if not _is_data(self.all_inputs.names[k])], self.all_inputs.values
+            fitting.append(not_data)
+            fitting.sort(key=lambda ks: _shapes([inputs[k] for k in ks]) != _shapes(returned))
         if fitting:
-            shapes, inputs = _shapes(returned), self.all_inputs.values
-            targets = next((ks for ks in fitting if _shapes([inputs[k] for k in ks]) == shapes), fitting[0])
-            return self._of_arguments(dict(zip(targets, returned, strict=True)))
+            return self._of_arguments(dict(zip(fitting[0], returned, strict=True)))
         if len(returned) == len(self.all_inputs.names):
             return self._of_arguments({k: returned[k] for k in owners})
         if named:
