@@ -3,6 +3,8 @@
 Values and gradients of PyTorch are in test_layers.py, the primitives in tests/cases/recurrent.py.
 """
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -196,6 +198,15 @@ def test_a_cell_computes_with_the_parameters_that_it_has_now(kind: type) -> None
     close(step_of_cell(cell).data, step_of_layer(kind, second))
     step_of_cell(cell).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in cell.parameters())
+
+
+@each_kind
+def test_a_cell_holds_no_parameter_that_was_replaced(kind: type) -> None:
+    cell = CELLS[kind](3, 4, rng=0)
+    before = weakref.ref(cell.weight_ih)
+    cell.weight_ih = nn.Parameter(cell.weight_ih.data)
+    gc.collect()
+    assert before() is None
 
 
 @each_kind

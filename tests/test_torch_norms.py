@@ -63,6 +63,8 @@ def test_solve_from_the_right():
     np.testing.assert_allclose(torch.linalg.solve(A, B, left=False).data @ A, B)
     with pytest.raises(ValueError, match="left=False needs matrices"):
         torch.linalg.solve(A, B[0], left=False)
+    with pytest.raises(ValueError, match="left=False needs matrices"):
+        torch.linalg.solve(np.stack([A, A]), B[0], left=False)
 
 
 def test_logdet_of_a_negative_determinant_is_nan():
@@ -81,6 +83,12 @@ def test_nan_passes_hardshrink_and_threshold():
     for found, small in ((F.hardshrink(x), 0), (nn.Hardshrink()(x), 0),
                          (F.threshold(x, 0.2, 9.0), 9), (nn.Threshold(0.2, 9.0)(x), 9)):  # fmt: skip
         np.testing.assert_array_equal(found.data, np.asarray([np.nan, small, 2], x.dtype))
+
+
+def test_an_entry_at_the_threshold_is_replaced():
+    x = torch.tensor([-0.5, 0.5, 0.6])
+    np.testing.assert_allclose(F.hardshrink(x).data, [0, 0, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(F.threshold(x, 0.5, 9.0).data, [9, 9, 0.6], rtol=1e-6)
 
 
 def test_positions_are_those_of_pytorch():
