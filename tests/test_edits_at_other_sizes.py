@@ -167,8 +167,8 @@ def test_other_sizes_and_constants_of_the_inputs() -> None:
     shapes = [[np.shape(x) for x in one.inputs.leaves[:3]] for one in _with_other_sizes(code)]
     assert shapes == [[(3, 2), (2, 4), (4,)], [(4, 2), (2, 3), (4,)], [(4, 2), (2, 4), (3,)],
                       [(4, 3), (3, 4), (4,)]]  # fmt: skip
-    heads = replace(code, run=lambda given, leaves: leaves[0].reshape(4, 2, -1) + len(leaves[1].reshape(2, -1)))
-    assert {np.shape(one.inputs.leaves[0]) for one in _with_other_sizes(heads)} == {(4, 2), (4, 4)}
+    heads = replace(code, inputs=make_inputs(["x"], [np.ones((4, 2))]), run=lambda _, x: x[0].reshape(4, 2, -1))
+    assert [np.shape(one.inputs.leaves[0]) for one in _with_other_sizes(heads)] == [(8, 2), (4, 4)]
     (other,) = _with_other_constants(code, np.random.default_rng(0))
     assert other.inputs.leaves[:4] == inputs.leaves[:4]
     assert 0.4 <= other.inputs.leaves[4] <= 0.6
