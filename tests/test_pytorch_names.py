@@ -536,6 +536,15 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path):
         torch.load(path)
 
 
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"])  # as zip, and before 1.6
+def test_a_file_that_pytorch_saved_is_loaded_into_a_model(start: bytes, tmp_path: Path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(start + b"content")
+    edit = f"To load a state_dict into a model, write tinygrad_nn.io.load_weights({str(path)!r}, model)"
+    with pytest.raises(ValueError, match=re.escape(f"was written by PyTorch's torch.save. {edit}")):
+        torch.load(path)
+
+
 def test_random_numbers_follow_the_seed_or_a_generator():
     def drawn() -> list[Any]:
         numbers = [torch.rand(2), torch.randn(2, 3), torch.normal(0.0, 1.0, (2,)), torch.rand_like(torch.ones(3))]
