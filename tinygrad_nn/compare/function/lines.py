@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import chain, combinations, islice
+from itertools import chain, combinations, compress, islice
 from typing import Any
 
 import numpy as np
@@ -231,7 +231,7 @@ def _first_batch(
         except Exception:  # user code may raise anything for inputs that it was not made for
             continue
         batch = Batch(code, leaves, g, outs, right_gradients, error, [~np.isfinite(r) for r in right_gradients])
-        if code is comparison.code or all(now for now, was in zip(_right(batch, gradients), right_here) if was):
+        if code is comparison.code or all(compress(_right(batch, gradients), right_here)):
             return batch
     return None
 
