@@ -17,6 +17,8 @@ from .trees import Spot, attribute, call, constant, first_factor, minus, name, n
 class Additions:
     """Generates the edits that add something to an expression, each with its cost."""
 
+    is_cheap = False  # whether those with any value in scope, which cost 1.2 or more, are left out
+
     def __init__(self, scope: Scope, numpy: str | None) -> None:
         """`numpy` is the user's name for NumPy."""
         self.scope, self.numpy = scope, numpy
@@ -59,6 +61,8 @@ class Additions:
             yield 1.35 + 0.02 * k, self.np(function, node)
         if inside not in (ast.Mult, ast.Div):
             yield from self._with_factor(node, value.shape, spot)
+        if self.is_cheap:
+            return
         if inside not in (ast.Add, ast.Sub):
             yield from self._with_term(node, value.shape)
         if isinstance(node, ast.BinOp) and ndim:
@@ -84,7 +88,7 @@ class Additions:
         yield 1.1, times(number(2), node)
         yield 1.12, over(node, number(2))
         yield from self._by_sizes(node)
-        for atom in self.scope.atoms:
+        for atom in () if self.is_cheap else self.scope.atoms:
             far = 0.3 * (isinstance(atom.node, ast.Name) and atom.node.id in self.scope.extra)
             if is_array(atom.value) or isinstance(atom.value, float):
                 if not can_broadcast(atom.shape, shape):

@@ -117,7 +117,7 @@ class CandidateWriter(Additions):
             rounds = ast.comprehension(ast.Name("_", ast.Store()), call(name("range"), node.right), [], 0)
             yield 0.9, ast.ListComp(node.left.elts[0], [rounds])  # [np.zeros(3)] * 2 holds one array twice
         yield from self._regrouped(node)
-        if isinstance(node.op, ast.Mult):
+        if isinstance(node.op, ast.Mult) and not self.is_cheap:
             yield from self._with_other_slope(node)
         sides = node.left, node.right
         if isinstance(node.op, ast.MatMult) and len({*map(trees.is_transposed, sides)}) == 2:  # x @ g.T for x.T @ g

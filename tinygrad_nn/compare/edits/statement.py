@@ -54,7 +54,7 @@ def statement_changes(writer: CandidateWriter, parent: Any, field: str, index: i
     has_power = any(isinstance(part, ast.BitXor) for part in ast.walk(node))
     if has_power and not isinstance(getattr(node, "body", None), list):
         yield change(0.9, ast.parse(ast.unparse(node).replace("^", "**")).body[0])  # 1 - a^2 is (1 - a)^2 in Python
-    if isinstance(target, ast.Subscript) or isinstance(node, ast.AugAssign):
+    if not writer.is_cheap and (isinstance(target, ast.Subscript) or isinstance(node, ast.AugAssign)):
         yield from _followed_by_factor(writer, target, change)
     if isinstance(node, ast.If):
         yield change(1.3, ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse))

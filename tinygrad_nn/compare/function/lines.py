@@ -23,7 +23,7 @@ from .possible_backwards import Batch, PossibleBackward, possible_backwards
 Array = np.ndarray[Any, Any]
 
 # processor time of the search: if nothing explains any gradient, if something is not explained, and if all is
-PATIENT, SECONDS, LESS = 5.0, 1.5, 0.6
+PATIENT, SECONDS, LESS = 5.0, 1.5, 1.0
 # the most other sizes, the most axes of which each set is tried, and the processor time for that
 SIZES, AXES, SECONDS_OF_SIZES = 8, 6, 0.3
 CLOSE = 1e-8  # of the largest entry: in float64, another order of summation changes a gradient by less
