@@ -319,6 +319,14 @@ def test_a_random_split_parts_the_samples():
         (lambda: torch.func.jacrew, "did you mean 'jacrev'?"),
         (lambda: torch.linalg.lstsq, "no attribute 'lstsq'. NumPy's functions take Tensors: np.linalg.l"),
         (lambda: torch.div(torch.ones(2), 2.0, rounding_mode="up"), "known are None, 'floor' and 'trunc'."),
+        (lambda: torch.ones(2).div(2.0, rounding_mode="up"), "known are None, 'floor' and 'trunc'."),
+        (lambda: torch.topk(torch.ones(2), 1, out=torch.ones(2)), "torch.topk: out= is not supported. Write y"),
+        (lambda: torch.exp(torch.ones(2), out=torch.ones(2)), "torch.exp: out= is not supported. Write y"),
+        (lambda: torch.cov(torch.ones(2, 2), 0), "torch.cov takes by position: input; it got 2 arguments."),
+        (lambda: torch.sum(torch.ones(2), 0, axis=0), "torch.sum: dim is given twice."),
+        (lambda: torch.cumsum(torch.ones(2)), "torch.cumsum needs dim. Its arguments are (input, dim, *, dtype=None)."),
+        (lambda: torch.searchsorted(torch.ones(2, 3), torch.ones(4)), "need values of shape (2, n); they have (4,)."),
+        (lambda: torch.searchsorted(torch.ones(3), 1.0, right=True, side="left"), "are opposites. Leave one out."),
         (lambda: Exp()(torch.ones(2)), "write Exp.apply(x) instead of Exp()(x)."),
         (lambda: Dataset()[0], "__getitem__"),
         (lambda: len(Dataset()), "__len__"),
@@ -533,6 +541,15 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path):
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match="changed after it was written"):
+        torch.load(path)
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"])  # as zip, and before 1.6
+def test_a_file_that_pytorch_saved_is_loaded_into_a_model(start: bytes, tmp_path: Path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(start + b"content")
+    edit = f"To load a state_dict into a model, write tinygrad_nn.io.load_weights({str(path)!r}, model)"
+    with pytest.raises(ValueError, match=re.escape(f"was written by PyTorch's torch.save. {edit}")):
         torch.load(path)
 
 

@@ -45,6 +45,15 @@ class Budget:
     def __exit__(self, *unused: object) -> None:
         self._before, self._since = self.spent, None
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Count no time inside this ``with``, which stands inside that of the budget."""
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
+
     @property
     def spent(self) -> float:
         """Seconds of processor time counted so far."""

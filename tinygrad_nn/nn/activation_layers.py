@@ -30,7 +30,7 @@ from .linear import as_array, as_input, check_channels, check_count, parameter
 from .module import Module
 
 
-@pytorch_names(num_parameters="channels", init="slope")
+@pytorch_names(None, "device dtype", num_parameters="channels", init="slope")
 class PReLU(Module):
     r"""A rectifier with a learned slope below zero, one for all channels or one per channel.
 

@@ -29,7 +29,7 @@ _MASK = (
 )
 
 
-@pytorch_names(_FIXED, **_PYTORCH)
+@pytorch_names(_FIXED, "add_bias_kv add_zero_attn kdim vdim batch_first device dtype", **_PYTORCH)
 class MultiHeadAttention(Module):
     r"""Scaled dot-product attention in several heads, each with its own projections.
 

@@ -22,7 +22,7 @@ _PYTORCH = {"in_channels": "c_in", "out_channels": "c_out", "kernel_size": "kern
 _ZEROS = {"padding_mode": ("zeros", "write np.pad(x, widths, mode='reflect') before the layer")}
 
 
-@pytorch_names(_ZEROS, **_PYTORCH)
+@pytorch_names(_ZEROS, "padding_mode device dtype", **_PYTORCH)
 class Convolution(Module):
     """Base of all convolution layers; use `Conv1d`, `Conv2d`, `ConvTranspose1d` or `ConvTranspose2d`.
 
@@ -162,7 +162,7 @@ class Conv2d(_Conv):
     """
 
 
-@pytorch_names(_ZEROS, **_PYTORCH)
+@pytorch_names(_ZEROS, "padding_mode device dtype", **_PYTORCH)
 class _ConvTranspose(Convolution):
     """Base of `ConvTranspose1d` and `ConvTranspose2d`."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .init import Rng
 
 
-@pytorch_names()
+@pytorch_names(None, "inplace")
 class Dropout(Module):
     r"""Set each entry to zero with probability p and scale the others by 1/(1 - p); in eval mode, return x unchanged.
 

@@ -17,6 +17,13 @@ from .linear import check_count, parameter
 from .module import Module
 from .state import assign
 
+FIXED = {
+    "max_norm": (None, "scale the weight yourself"), "norm_type": (..., ""), "sparse": (False, "gradients are dense"),
+    "scale_grad_by_freq": (False, "scale the gradient yourself"),
+    "_weight": (None, "write nn.Embedding.from_pretrained(weight)"), "_freeze": (False, "write layer.freeze()"),
+}  # fmt: skip
+_THEN = "max_norm norm_type scale_grad_by_freq sparse _weight _freeze device dtype"
+
 if TYPE_CHECKING:
     from .init import Rng
 
@@ -53,11 +60,7 @@ def padding_row(call: str, padding_idx: int | None, words: int) -> int | None:
     return padding_idx % words
 
 
-@pytorch_names(
-    {"max_norm": (None, "scale the weight yourself"), "norm_type": (..., ""), "sparse": (False, "gradients are dense"),
-     "scale_grad_by_freq": (False, "scale the gradient yourself")},
-    num_embeddings="words", embedding_dim="n_out",
-)  # fmt: skip
+@pytorch_names(FIXED, _THEN, num_embeddings="words", embedding_dim="n_out")
 class Embedding(Module):
     r"""A table with one learned row for each index.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..tensor import Tensor, raw
-from .keywords import bind_arguments, scalar_check
+from .keywords import bind_arguments, by_position, scalar_check
 from .linear import as_array
 from .module import Module
 
@@ -25,18 +25,19 @@ class FunctionLayer(Module):
     function: ClassVar[Callable[..., Any]]
     called: ClassVar[str] = "x"
     signature: ClassVar[Signature] = Signature()
+    order: ClassVar[tuple[str, ...]] = ()
     renamed: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        last = args[len(self.signature.parameters) :]
-        if type(self).__name__ in _IN_PLACE and len(last) == 1 and isinstance(last[0], bool):
-            args = args[:-1]  # nn.ReLU(True) is nn.ReLU(inplace=True), which has no effect here
-        moving = any(isinstance(value, Tensor) and value.requires_grad for value in args)
-        if moving or len(args) > len(self.signature.parameters):
+        named = zip(self.order, args, strict=False)
+        if len(args) > len(self.order) or any(np.ndim(raw(x)) and "weight" not in word for word, x in named) or any(
+            isinstance(x, Tensor) and x.requires_grad for x in args
+        ):
             name = type(self).__name__
             raise TypeError(f"{name} is created with its options, and called with arrays: {name}()({self.called}).")
+        _, options = by_position(type(self).__name__, args, options, [], self.order)
         own = {ours: theirs for theirs, ours in self.renamed.items()}
-        bound = bind_arguments(type(self).__name__, self.signature, own, args, options)
+        bound = bind_arguments(type(self).__name__, self.signature, own, options)
         scalar_check(list(self.signature.parameters.values()))(type(self).__name__, (), bound)
         for name, value in bound.items():
             plain = raw(value)  # arrays of weights, such as class weights, are constants
@@ -56,7 +57,7 @@ class FunctionLayer(Module):
 
 
 def layer_of(name: str, function: Callable[..., Any], text: str, /, *options: tuple[str, Any] | tuple[str, Any, str],
-             module: str, called: str = "x",
+             module: str, called: str = "x", order: Sequence[str] = (),
              base: type[FunctionLayer] = FunctionLayer) -> type[FunctionLayer]:  # fmt: skip
     """Make the class of a module that calls a function.
 
@@ -67,11 +68,13 @@ def layer_of(name: str, function: Callable[..., Any], text: str, /, *options: tu
         *options: (name, default) of each option, and as a third entry the function's name for it, if that differs.
         module: the ``__module__`` of the class.
         called: the names of the inputs, for error messages.
+        order: the options by position, if they are not those above, followed by inplace for an activation.
         base: the class that it extends.
     """
     kind = Parameter.POSITIONAL_OR_KEYWORD
     signature = Signature([Parameter(option[0], kind, default=option[1]) for option in options])
     renamed = {option[0]: option[2] for option in options if len(option) == 3}
     body = {"__doc__": text, "__module__": module, "function": staticmethod(function), "signature": signature,
+            "order": tuple(order) or (*signature.parameters, *["inplace"] * (name in _IN_PLACE)),
             "renamed": renamed, "called": called, "__signature__": signature}  # fmt: skip
     return type(name, (base,), body)

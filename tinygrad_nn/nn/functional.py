@@ -7,7 +7,6 @@ Each is a thin wrapper around what the layer calls; parameters such as weights a
 from __future__ import annotations
 
 from math import sqrt
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, ha
 from ..ops.activations import prelu as rectified_by
 from ..ops.attention import weights as attention_weights
 from ..ops.convolution import conv, conv_transpose
-from ..ops.elementwise import tanh
+from ..ops.elementwise import tanh as tanh_
 from ..ops.embedding import embedding as rows_of
 from ..ops.neural import affine, sigmoid
 from ..ops.neural import leaky_relu as leaky
@@ -42,7 +41,6 @@ from .function_arguments import checked_function
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
 from .norm import standardize_batch, standardize_groups
-from .pool import FIXED
 from .resampling import fold, interpolate, pixel_shuffle, unfold
 
 Size = int | tuple[int, ...]
@@ -54,6 +52,11 @@ Rng = np.random.Generator | int | None
 def relu(input: Any, inplace: bool = False) -> Any:
     """Return max(x, 0); inplace has no effect in any function of this module."""
     return rectified(input)
+
+
+def tanh(input: Any) -> Any:
+    """Return tanh(x)."""
+    return tanh_(input)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
@@ -71,34 +74,28 @@ def prelu(input: Any, weight: Any) -> Any:
     return rectified_by(input, np.reshape(weight, () if weight.size == 1 else (-1, *(1,) * (input.ndim - 2))))
 
 
-def _with_inplace(function: Any) -> Any:
-    """Return the function with a keyword inplace=, which has no effect."""
-
-    def call(input: Any, *args: Any, inplace: bool = False, **options: Any) -> Any:
-        return function(input, *args, **options)
-
-    call.__name__, call.__doc__ = function.__name__, function.__doc__
-    return call
-
-
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """Return ln(1 + exp(beta x)) / beta; it is exact for all x, so the threshold has no effect."""
     return softplus_(input, beta=beta)
 
 
-def softmax(input: Any, dim: int = -1) -> Any:
+def _cast(x: Any, dtype: Any) -> Any:
+    return x if dtype is None else x.astype(dtype)
+
+
+def softmax(input: Any, dim: int = -1, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """Return exp(x) over its sum along dim, by default the last axis."""
-    return softmax_(input, axis=dim)
+    return softmax_(_cast(input, dtype), axis=dim)
 
 
-def softmin(input: Any, dim: int = -1) -> Any:
+def softmin(input: Any, dim: int = -1, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """Return softmax(-x) along dim, by default the last axis."""
-    return softmin_(input, axis=dim)
+    return softmin_(_cast(input, dtype), axis=dim)
 
 
-def log_softmax(input: Any, dim: int = -1) -> Any:
+def log_softmax(input: Any, dim: int = -1, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """Return ln(softmax(x)) along dim, by default the last axis."""
-    return log_softmax_(input, axis=dim)
+    return log_softmax_(_cast(input, dtype), axis=dim)
 
 
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
@@ -447,10 +444,7 @@ def gumbel_softmax(
 
 # -- functions that need only another name
 
-elu, selu, celu, silu, mish, relu6, hardsigmoid, hardswish = map(
-    _with_inplace, (elu, selu, celu, silu, mish, relu6, hard_sigmoid, hard_swish)
-)
-logsigmoid = log_sigmoid
+hardsigmoid, hardswish, logsigmoid = hard_sigmoid, hard_swish, log_sigmoid
 binary_cross_entropy = losses.binary_cross_entropy
 binary_cross_entropy_with_logits = losses.binary_cross_entropy_with_logits
 l1_loss, mse_loss = losses.l1_loss, losses.mse_loss
@@ -473,8 +467,7 @@ __all__ = [
 ]  # fmt: skip
 
 for _name in __all__:
-    if isinstance(globals()[_name], FunctionType):
-        globals()[_name] = checked_function(_name, globals()[_name], FIXED if "_pool" in _name else {})
+    globals()[_name] = checked_function(_name, globals()[_name])
 del _name
 
 

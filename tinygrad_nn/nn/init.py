@@ -8,6 +8,7 @@ times the size of the kernel. Numbers are drawn in float64, so they are the same
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import Parameter
 from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ..common.arguments import as_generator
 from ..common.spelling import did_you_mean, no_attribute
+from .keywords import by_position
 from .state import fill_values
 
 if TYPE_CHECKING:
@@ -365,14 +367,14 @@ def _eye(shape: Shape, rng: Rng = None, dtype: Any = float) -> Array:
 def _make_filler(name: str, scheme: Any, *options: str, **fixed: Any) -> Any:
     """Make the function that fills a parameter by a scheme; an option ``a=low`` is PyTorch's a and the scheme's low."""
     names = [option.partition("=")[::2] for option in options]
+    takes, first = [theirs for theirs, _ in names], [Parameter("tensor", Parameter.POSITIONAL_OR_KEYWORD)]
 
-    def fill(tensor: Any, *args: float, rng: Rng = None, **given: Any) -> Any:
-        takes = [theirs for theirs, _ in names]
-        given |= dict(zip(takes, args, strict=False))
+    def fill(tensor: Any, *args: Any, rng: Rng = None, **given: Any) -> Any:
+        _, given = by_position(name, (tensor, *args), given, first, [*takes, "generator"])
         unknown = [key for key in given if key not in takes and key != "generator"]
-        if unknown or len(args) > len(takes):
-            hint = did_you_mean(unknown[0], takes) if unknown else ""
-            raise TypeError(f"{name} has no option {unknown or args}; it takes {', '.join(takes) or 'none'}.{hint}")
+        if unknown:
+            hint = did_you_mean(unknown[0], takes)
+            raise TypeError(f"{name} has no option {unknown}; it takes {', '.join(takes) or 'none'}.{hint}")
         rng = given.pop("generator", rng)
         how = {ours or theirs: given[theirs] for theirs, ours in names if theirs in given}
         return fill_values(tensor, scheme(tensor.shape, rng, tensor.dtype, **how, **fixed))

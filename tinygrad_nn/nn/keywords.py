@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from operator import attrgetter
@@ -11,14 +11,22 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..common.arguments import check_flag
+from ..common.printable import counted
 from ..common.spelling import did_you_mean
 
 Class = TypeVar("Class", bound=type)
 _DEVICES = (None, "cpu")
+OLD_REDUCTION = {  # PyTorch's options before it had reduction=, which still have their places among the arguments
+    "size_average": (None, "write reduction='mean', or reduction='sum' for size_average=False"),
+    "reduce":       (None, "write reduction='none' for reduce=False"),
+}  # fmt: skip
+RECOMPUTED = {"recompute_scale_factor": ((None, False), "give size=, from which the distance of the pixels follows")}
 ACTIVATION = " An activation is a part of its own: nn.Sequential(nn.{}(...), nn.ReLU())."
 
 
-def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names: str) -> Callable[[Class], Class]:
+def pytorch_names(
+    fixed: Mapping[str, tuple[Any, str]] | None = None, then: str = "", /, **names: str
+) -> Callable[[Class], Class]:
     """Return a class decorator: the constructor accepts PyTorch's keywords as well, and they become properties.
 
     So ``Linear(in_features=3)`` is ``Linear(n_in=3)``, and ``layer.in_features`` is ``layer.n_in``.
@@ -26,6 +34,7 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
     Args:
         fixed: PyTorch's option -> the only value that is supported here (``...`` for any), and advice for the error
             message.
+        then: the options that PyTorch also takes by position, in their order, after the positional arguments here.
         **names: PyTorch's option -> the name of the option here.
 
     Returns:
@@ -52,6 +61,7 @@ def pytorch_names(fixed: Mapping[str, tuple[Any, str]] | None = None, /, **names
         @wraps(init)
         def __init__(self: Any, *args: Any, **options: Any) -> None:
             name = type(self).__name__
+            args, options = by_position(name, args, options, known, then.split())
             options = translate_options(name, options, names, one, known, len(args))
             check(name, args, options)
             init(self, *args, **options)
@@ -92,6 +102,25 @@ def scalar_check(known: list[Parameter]) -> Callable[[str, tuple[Any, ...], Mapp
     return check
 
 
+def by_position(
+    call: str, args: tuple[Any, ...], options: dict[str, Any], known: list[Parameter], then: Sequence[str]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a call's arguments and options, where arguments after those of `known` become the options `then`."""
+    if any(p.kind is Parameter.VAR_POSITIONAL for p in known):
+        return args, options
+    names = [p.name for p in known if p.kind is Parameter.POSITIONAL_OR_KEYWORD]
+    more = args[len(names) :]
+    if len(more) > len(then):
+        raise TypeError(
+            f"{call} takes at most {counted(len(names) + len(then), 'argument')} by position"
+            f"{': ' * bool(names or then)}{', '.join([*names, *then])}; it got {len(args)}."
+        )
+    given = dict(zip(then, more, strict=False))
+    if twice := [name for name in given if name in options]:
+        raise TypeError(f"{call}: {twice[0]} is given twice, by position and by name.")
+    return args[: len(names)], {**given, **options}
+
+
 def translate_options(
     call: str, options: dict[str, Any], names: Mapping[str, str], fixed: Mapping[str, tuple[Any, str]],
     parameters: list[Parameter], positions: int = 0,
@@ -121,12 +150,11 @@ def translate_options(
 
 
 def bind_arguments(
-    call: str, signature: Signature, names: Mapping[str, str], args: tuple[Any, ...], options: dict[str, Any]
+    call: str, signature: Signature, names: Mapping[str, str], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return all arguments of a call by our names, defaults included; `names` are the accepted aliases."""
-    parameters = list(signature.parameters.values())
-    options = translate_options(call, options, names, {"inplace": (..., "")}, parameters, len(args))
-    values = signature.bind(*args, **options)
+    """Return all options of a call by our names, defaults included; `names` are the accepted aliases."""
+    fixed = {"inplace": (..., ""), **OLD_REDUCTION} if "reduction" in signature.parameters else {"inplace": (..., "")}
+    values = signature.bind(**translate_options(call, options, names, fixed, list(signature.parameters.values())))
     values.apply_defaults()
     return values.arguments
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .init import Rng
 
 
-@pytorch_names(in_features="n_in", out_features="n_out")
+@pytorch_names(None, "device dtype", in_features="n_in", out_features="n_out")
 class Linear(Module):
     r"""A fully connected layer without an activation.
 

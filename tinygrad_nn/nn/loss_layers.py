@@ -9,6 +9,7 @@ import numpy as np
 from ..ops.neural import relu
 from ..ops.special import softplus
 from . import losses
+from .function_arguments import THEN
 from .function_layers import FunctionLayer, layer_of
 from .losses.reduction import check_pair, check_reduction, plain_values, reduce_values
 
@@ -64,7 +65,10 @@ class LossLayer(FunctionLayer):
 
 def _loss(name: str, function: Any, text: str, /, *options: Any) -> type[FunctionLayer]:
     text += "\n\nThe options and their defaults are PyTorch's; reduction= is 'mean', 'sum' or 'none'."
-    return layer_of(name, function, text, *options, module=__name__, called="prediction, target", base=LossLayer)
+    called = function.__name__
+    order = THEN.get(called) or THEN["kl_div" if name == "KLDivLoss" else f"{called}_loss"]
+    return layer_of(name, function, text, *options, module=__name__, called="prediction, target", order=order,
+                    base=LossLayer)  # fmt: skip
 
 
 _REDUCTION = ("reduction", "mean")

@@ -22,7 +22,7 @@ _OF_BATCH = {  # options of PyTorch's batch norm that its instance norm accepts 
 }  # fmt: skip
 
 
-@pytorch_names(num_features="features")
+@pytorch_names(None, "device dtype", num_features="features")
 class BatchNorm(Module):
     r"""Normalise each feature over the batch in training mode, and by the running statistics in eval mode.
 
@@ -132,7 +132,7 @@ def standardize_batch(
     return (x - mean) * (weight / np.sqrt(var + eps)) + bias, raw(mean), raw(var), raw(n)
 
 
-@pytorch_names(normalized_shape="shape", elementwise_affine="affine")
+@pytorch_names(None, "device dtype", normalized_shape="shape", elementwise_affine="affine")
 class LayerNorm(Module):
     r"""Normalise each sample over its last axes.
 
@@ -178,7 +178,7 @@ class LayerNorm(Module):
         return f"{self.shape[0] if len(self.shape) == 1 else self.shape}{options}"
 
 
-@pytorch_names(normalized_shape="shape", elementwise_affine="affine")
+@pytorch_names(None, "device dtype", normalized_shape="shape", elementwise_affine="affine")
 class RMSNorm(Module):
     r"""Scale each sample to root mean square 1 over its last axes.
 
@@ -225,7 +225,7 @@ class RMSNorm(Module):
         return f"{shape}" + ", affine=False" * (self.weight is None)
 
 
-@pytorch_names(num_groups="groups", num_channels="channels")
+@pytorch_names(None, "device dtype", num_groups="groups", num_channels="channels")
 class GroupNorm(Module):
     r"""Normalise each sample over groups of its channels and over its spatial axes.
 
@@ -282,7 +282,7 @@ def standardize_groups(x: Any, groups: int, weight: Any, bias: Any, eps: float) 
     return standardize(parted, weight, bias, axis=(2, 3), eps=eps).reshape(x.shape)
 
 
-@pytorch_names(_OF_BATCH, num_features="channels")
+@pytorch_names(_OF_BATCH, "momentum affine track_running_stats device dtype", num_features="channels")
 class InstanceNorm(Module):
     r"""Normalise each channel of each sample over its spatial axes.
 
@@ -309,7 +309,7 @@ class InstanceNorm(Module):
 
     axes: ClassVar[int | None] = None  # how many spatial axes x has, None for any number
 
-    def __init__(self, channels: int, eps: float = 1e-5, affine: bool = False, *, dtype: Any = np.float64) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5, *, affine: bool = False, dtype: Any = np.float64) -> None:
         self.channels, self.eps = check_count("InstanceNorm", "channels", channels), float(eps)
         self._dtype, self.weight, self.bias = _weight_and_bias(self.channels, dtype, affine)
 

@@ -63,8 +63,8 @@ class ParameterDict(dict[str, Any]):
         {'a': Tensor([1., 1.])}
     """
 
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
-        super().__init__({name: _parameter(value) for name, value in (values or {}).items()})
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        super().__init__({name: _parameter(value) for name, value in (parameters or {}).items()})
 
 
 def _parameter(value: Any) -> Any:

@@ -20,7 +20,7 @@ FIXED = {
 }  # fmt: skip
 
 
-@pytorch_names(FIXED, kernel_size="kernel")
+@pytorch_names(FIXED, "dilation return_indices ceil_mode", kernel_size="kernel")
 class _Pool(Module):
     """Base of the layers with windows; `axes` is the number of spatial axes, ``None`` for any."""
 
@@ -65,7 +65,7 @@ class MaxPool(_Pool):
         return max_pool(_as_images(self, x, self.kernel), self.kernel, stride=self.stride, padding=self.padding)
 
 
-@pytorch_names(FIXED, kernel_size="kernel")
+@pytorch_names(FIXED, "ceil_mode count_include_pad divisor_override", kernel_size="kernel")
 class AvgPool(_Pool):
     r"""Return the mean of each window.
 
@@ -88,7 +88,7 @@ class AvgPool(_Pool):
     """
 
     def __init__(
-        self, kernel: Size, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True
+        self, kernel: Size, stride: Size | None = None, padding: Size = 0, *, count_include_pad: bool = True
     ) -> None:
         super().__init__(kernel, stride, padding)
         self.count_include_pad = bool(count_include_pad)
@@ -99,7 +99,7 @@ class AvgPool(_Pool):
         return avg_pool(x, self.kernel, stride=self.stride, padding=self.padding, count_include_pad=count)
 
 
-@pytorch_names(FIXED, output_size="size")
+@pytorch_names(FIXED, "return_indices", output_size="size")
 class _AdaptivePool(Module):
     """Base of the layers with a fixed number of cells; `axes` is the number of spatial axes, ``None`` for any."""
 

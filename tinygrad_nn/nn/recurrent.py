@@ -26,7 +26,7 @@ _CELL_STATE = "{cell!r} starts from a state {name} of shape {need} (batch, n_hid
 _KINDS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
-@pytorch_names(_FIXED, **_PYTORCH)
+@pytorch_names(_FIXED, "proj_size device dtype", **_PYTORCH)
 class Recurrent(Module):
     """Base of the three recurrent layers; use `RNN`, `LSTM` or `GRU`.
 
@@ -144,7 +144,7 @@ def _bias(p: dict[str, Any]) -> Any:
     return 0.0 if p["bias_ih"] is None else p["bias_ih"] + p["bias_hh"]
 
 
-@pytorch_names(_FIXED, **_PYTORCH)
+@pytorch_names(_FIXED, "bias batch_first dropout bidirectional device dtype", **_PYTORCH)
 class RNN(Recurrent):
     r"""A plain recurrent network.
 
@@ -237,7 +237,7 @@ def _came(state: Any) -> str:
     return f"an array of shape {np.shape(raw(state))}" if hasattr(state, "shape") else f"{state!r:.60}"
 
 
-@pytorch_names(input_size="n_in", hidden_size="n_hidden")
+@pytorch_names(None, "device dtype", input_size="n_in", hidden_size="n_hidden")
 class _Cell(Module):
     """Base of the cells: one step of a recurrent layer; the layer has the equations, the cell the parameters."""
 
@@ -285,7 +285,7 @@ class _Cell(Module):
         return f"{self.n_in}, {self.n_hidden}" + ", bias=False" * (self.bias_ih is None)
 
 
-@pytorch_names(input_size="n_in", hidden_size="n_hidden")
+@pytorch_names(None, "device dtype", input_size="n_in", hidden_size="n_hidden")
 class RNNCell(_Cell):
     """One step of an `RNN`: takes an input and a state and returns the next state.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ops.convolution import per_axis
 from . import functional as F
-from .keywords import pytorch_names
+from .keywords import RECOMPUTED, pytorch_names
 from .linear import as_array
 from .module import Module
 
@@ -62,9 +62,7 @@ class ReplicationPad2d(_Padding):
     mode = "replicate"
 
 
-@pytorch_names({
-    "recompute_scale_factor": ((None, False, True), ""),  # a whole number stays the same
-})
+@pytorch_names(RECOMPUTED, "recompute_scale_factor")
 class Upsample(Module):
     """Repeat each pixel an integer number of times along each spatial axis, or interpolate.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .init import Rng
 
 
-@pytorch_names(d_model="n", nhead="heads", dim_feedforward="n_hidden", layer_norm_eps="eps")
+@pytorch_names(None, "device dtype", d_model="n", nhead="heads", dim_feedforward="n_hidden", layer_norm_eps="eps")
 class TransformerBlock(Module):
     r"""One layer of a transformer encoder, or with causal=True of a language model.
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..common.printable import printable
 from ..files import StrPath, write_whole
+from ..files.pytorch import is_pytorch
 from ..files.safetensors import parse, seal, unseal
 from ..tensor import Tensor, raw
 
@@ -35,13 +37,18 @@ def save(obj: Any, f: StrPath) -> Path:
     return write_whole(f, seal(_KIND, arrays, text).content)
 
 
-def load(f: StrPath, map_location: Any = None, weights_only: bool = True) -> Any:
+def load(f: StrPath, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Return the state that `save` wrote, with arrays for Tensors and lists for tuples.
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it was changed, or `save` did not write it.
     """
     _check_path("load", f)
+    if is_pytorch(f):
+        raise ValueError(
+            f"load: {printable(f)} was written by PyTorch's torch.save. To load a state_dict into a model, write "
+            f"tinygrad_nn.io.load_weights({printable(f)!r}, model), which reads it if PyTorch is installed, too."
+        )
     arrays, text, _ = unseal(_KIND, f)
     return _join_arrays(parse(f, text)["state"], arrays)
 

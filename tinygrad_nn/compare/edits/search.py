@@ -6,7 +6,7 @@ import ast
 import builtins
 import contextlib
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ AreRight = Callable[[Any, int], Sequence[bool]]
 def nearest_edits(
     backward: Callable[..., Any], call: Call, are_right: AreRight, *, probes: int = 1, lines: Collection[int] = (),
     values: Callable[[int], Mapping[str, Any]] | None = None, may_fail: Collection[int] = (), judges_more: bool = False,
-    seconds: float = SECONDS, names: Sequence[str] = (),
+    seconds: float = SECONDS, names: Sequence[str] = (), further: Callable[[], Collection[int]] = tuple,
 ) -> tuple[Edit, ...]:  # fmt: skip
     """Return the smallest edits of a backward that make its wrong results right.
 
@@ -99,6 +99,8 @@ def nearest_edits(
             object. Then each edit is tried through `call`, which takes longer.
         seconds: approximate limit of processor time.
         names: the inputs that the results belong to, ``W`` for ``dW``, if they are returned by name.
+        further: draws batches of further sizes, once an edit is right in all others, and returns their numbers. An edit
+            that fails there is left out if another result is right there without it, and else it is ranked lower.
 
     Returns:
         Edits that mend some results in every batch and keep right results right; the one that mends most comes first.
@@ -118,7 +120,7 @@ def nearest_edits(
         with without_output(), Budget(seconds) as budget:
             batches = range(probes), frozenset(may_fail)
             search = _Search(source, backward, call, are_right, batches, set(lines), values, budget)
-            search.judges_more, search.names = judges_more, names
+            search.judges_more, search.names, search.further = judges_more, names, further
             return tuple(search.edits())
     except (Exception, Stopped):  # user code may raise anything when it is run in pieces
         return ()
@@ -127,6 +129,7 @@ def nearest_edits(
 class _Search:
     judges_more = False
     names: Sequence[str] = ()
+    further: Callable[[], Collection[int]]
 
     def __init__(
         self, source: Source, backward: Any, call: Call, are_right: AreRight,
@@ -185,6 +188,8 @@ class _Search:
     def _sweep(self, wrong: set[int]) -> list[tuple[float, Source, Change, frozenset[int]]]:
         """Try the edits in order of cost; return those that make a wrong result right."""
         good_edits: list[tuple[float, Source, Change, frozenset[int]]] = []
+        sure: list[frozenset[int]] = []  # what those fix that fail in no batch of a further size
+        doubtful: list[Change] = []
         first_cost = None
         for cost, k, source, change in self._candidates(wrong):
             if self.budget.is_over or (
@@ -195,15 +200,20 @@ class _Search:
             fixes = self._fixed_results(k, change, wrong)
             if not fixes or any(fixes <= g[3] and g[0] < cost - BESIDE for g in good_edits):
                 continue
-            failed = self._failed_probes(change, fixes)
+            failed = self._failed_probes(change, fixes, self.probes) or self._failed_probes(
+                change, fixes, self._further_probes())  # fmt: skip
             if failed:
                 self.program.forget()
-            if not failed or (failed <= self.may_fail and (_has_size(change.place) or _has_size(change.new))):
+            if not failed or self._may_fail(failed, change):
                 cost += 0.5 * bool(failed)
                 good_edits.append((cost, source, change, fixes))
+                if failed <= self.may_fail:
+                    sure.append(fixes)
+                else:
+                    doubtful.append(change)
                 if fixes == wrong and first_cost is None:
                     first_cost = cost
-        return good_edits
+        return [g for g in good_edits if g[2] not in doubtful or not any(g[3] <= fixes for fixes in sure)]
 
     def _fixed_results(self, k: int | None, change: Change, wrong: set[int]) -> frozenset[int]:
         """Run an edit in batch 0, and return the wrong results that it makes right; none if it breaks a right one."""
@@ -225,12 +235,25 @@ class _Search:
         finally:
             change.swap(old)
 
-    def _failed_probes(self, change: Change, fixes: frozenset[int]) -> set[int]:
+    def _may_fail(self, failed: set[int], change: Change) -> bool:
+        """Tell whether an edit may fail in batches of other sizes: it has a number, or nothing is right without it."""
+        if failed <= self.may_fail:
+            return _has_size(change.place) or _has_size(change.new)
+        return failed.isdisjoint(self.probes) and True not in (self.right_before[0] or ())
+
+    def _further_probes(self) -> Collection[int]:
+        """Return the batches of further sizes, which are drawn the first time."""
+        with self.budget.paused():
+            probes = self.further()
+            self.right_before += [self._judge(p) for p in probes if p >= len(self.right_before)]
+        return probes
+
+    def _failed_probes(self, change: Change, fixes: frozenset[int], probes: Iterable[int]) -> set[int]:
         """Return the batches in which an edited function, run as a whole, does not give `fixes` or breaks a result."""
         failed = set()
         old = change.swap(change.new)
         try:
-            for probe in self.probes:
+            for probe in probes:
                 right_before, right_after = self.right_before[probe], self._judge(probe)
                 if right_before is None:
                     continue

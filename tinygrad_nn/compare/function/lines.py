@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
+from itertools import chain, combinations, compress, islice
 from typing import Any
 
 import numpy as np
 
+from ...gradcheck.numerical import is_float
 from ..budget import Budget
 from ..conventions.code import Code
 from ..diagnosis import Diagnosis
@@ -21,6 +24,8 @@ Array = np.ndarray[Any, Any]
 
 # processor time of the search: if nothing explains any gradient, if something is not explained, and if all is
 PATIENT, SECONDS, LESS = 5.0, 1.5, 0.6
+# the most other sizes, the most axes of which each set is tried, and the processor time for that
+SIZES, AXES, SECONDS_OF_SIZES = 8, 6, 0.3
 CLOSE = 1e-8  # of the largest entry: in float64, another order of summation changes a gradient by less
 # kinds that do not tell which part of the code is wrong
 OPEN = ("unknown", "scale", "sign", "detached", "not_carried_back")
@@ -57,8 +62,16 @@ def with_source_lines(
             result.ignored,
         )
     ]
-    batches += _draw_batches(comparison, compute_right)
+    right_here = _right(batches[0], comparison.user_gradients)
+    batches += _draw_batches(comparison, compute_right, right_here)
     resized_probes = [k for k, b in enumerate(batches) if b.code is not comparison.code]
+    given = len(batches)
+
+    def further() -> range:
+        if len(batches) == given:
+            batches.extend(_further_batches(comparison, compute_right, right_here))
+        return range(given, len(batches))
+
     labels = comparison.labels
     backwards = list(possible_backwards(comparison.code, *call_args, batches[0]))
     is_open = any(d.kind in OPEN for d in bad) or any(backward.stores_gradients for backward in backwards)
@@ -66,19 +79,21 @@ def with_source_lines(
     edits: list[Edit] = []
     pairing = comparison.code.pairing
     kept = set() if pairing is None else {*pairing.kept_shapes}
-    right_outs = [(b.outs, [limit_around(out, 0.0, False) for out in b.outs]) for b in batches]
-    limits = [list(map(limit_around, b.right_gradients, b.error, b.ignored)) for b in batches]
-    right_gradients = [(b.right_gradients, limit) for b, limit in zip(batches, limits, strict=True)]
+    @cache
+    def limits(probe: int) -> tuple[list[Any], list[Any]]:
+        batch = batches[probe]
+        return [limit_around(out, 0.0, False) for out in batch.outs], _limits(batch)
+
     for k, backward in enumerate(backwards):
 
         def are_right(value: Any, probe: int, backward: PossibleBackward = backward) -> list[bool]:
             batch = batches[probe]
             outs, grads = backward.finish(value)
             with np.errstate(invalid="ignore"):
-                if outs is not None and not all(agree(*row) for row in zip(outs, *right_outs[probe], strict=True)):
+                if outs is not None and not all(map(agree, outs, batch.outs, limits(probe)[0])):
                     return [False] * len(batch.right_gradients)
-                rows = zip(comparison.code.gradients_from(grads), *right_gradients[probe], batch.ignored, strict=True)
-                right = [agree(*row) for row in rows]
+                gradients = comparison.code.gradients_from(grads)
+                right = [*map(agree, gradients, batch.right_gradients, limits(probe)[1], batch.ignored)]
             lost = set() if pairing is None else pairing.kept_shapes.keys() - kept  # an edit keeps a right shape
             return [ok and i not in lost for i, ok in enumerate(right)]
 
@@ -92,6 +107,7 @@ def with_source_lines(
                 are_right,
                 probes=len(batches),
                 may_fail=resized_probes,
+                further=further,
                 judges_more=backward.stores_gradients,
                 seconds=budget.remaining / (len(backwards) - k),
                 names=labels,
@@ -170,35 +186,125 @@ def _add_line(d: Diagnosis, target: Any, labels: list[str], unexplained: list[Di
     return replace(d, evidence=(*d.evidence, *sentences))
 
 
-def _draw_batches(comparison: ComparisonInput, compute_right: Elsewhere) -> list[Batch]:
+def _draw_batches(
+    comparison: ComparisonInput, compute_right: Elsewhere, right_here: Sequence[bool] = ()
+) -> list[Batch]:
     """Return batches at other random inputs, the last one with another number of rows if the code accepts that.
 
     In the first, entries are in another order: a mask such as ``grad > 0`` may be right where the signs are the same.
     """
-    batches = []
-    rng = np.random.default_rng(0)
-    draws = [(comparison.code, reordered), (comparison.code, nearby), (comparison.code, nearby)]
-    for code, draw in (*draws, *((resized, nearby) for resized in _with_other_rows(comparison.code))):
+    code, rng = comparison.code, np.random.default_rng(0)
+    others = chain(_with_other_rows(code), _with_other_sizes(code))
+    draws = [([code], reordered), ([code], nearby), ([code], nearby), (others, nearby)]
+    batches = [_first_batch(comparison, compute_right, codes, draw, rng, right_here) for codes, draw in draws]
+    return [batch for batch in batches if batch is not None]
+
+
+def _further_batches(
+    comparison: ComparisonInput, compute_right: Elsewhere, right_here: Sequence[bool]
+) -> Iterator[Batch]:
+    """Yield batches with other numbers of columns and of what else is counted, and with other constants."""
+    rng = np.random.default_rng(1)
+    for code in chain(_with_other_constants(comparison.code, rng), islice(_with_other_sizes(comparison.code), SIZES)):
+        batch = _first_batch(comparison, compute_right, [code], nearby, rng, right_here)
+        if batch is not None:
+            yield batch
+
+
+def _first_batch(
+    comparison: ComparisonInput, compute_right: Elsewhere, codes: Iterable[Code], draw: Callable[..., Array],
+    rng: np.random.Generator, right_here: Sequence[bool],
+) -> Batch | None:  # fmt: skip
+    """Return a batch of the first code that runs at random inputs, or None.
+
+    Gradients that are right here must be right there as well if other code is drawn, else the code is not made for such
+    inputs: ``p - y`` is no gradient where a column of ``y`` is left out.
+    """
+    for code in codes:
         leaves = [draw(np.asarray(code.inputs.leaves[i], dtype=x.dtype), rng)
                   for i, x in zip(code.inputs.float_indices, comparison.float64_inputs, strict=True)]  # fmt: skip
         try:
             outs = code.arrays([x.copy() for x in leaves])
             cotangents, g, _note = draw_cotangents(code, leaves, outs, rng)
             right_gradients, error = compute_right(code, leaves, cotangents)
-            code.gradients(leaves, g)
+            gradients = code.gradients(leaves, g)
         except Exception:  # user code may raise anything for inputs that it was not made for
             continue
-        batches.append(Batch(code, leaves, g, outs, right_gradients, error, [~np.isfinite(r) for r in right_gradients]))
-        if code is not comparison.code:
-            break
-    return batches
+        batch = Batch(code, leaves, g, outs, right_gradients, error, [~np.isfinite(r) for r in right_gradients])
+        if code is comparison.code or all(compress(_right(batch, gradients), right_here)):
+            return batch
+    return None
+
+
+def _right(batch: Batch, gradients: Sequence[Array]) -> list[bool]:
+    """Tell for each gradient whether it is the right one of a batch."""
+    return [*map(agree, gradients, batch.right_gradients, _limits(batch), batch.ignored)]
+
+
+def _limits(batch: Batch) -> list[Any]:
+    """Return how far each gradient may be from the right one of a batch."""
+    return [*map(limit_around, batch.right_gradients, batch.error, batch.ignored)]
 
 
 def _with_other_rows(code: Code) -> Iterator[Code]:
     """Yield the code with one row less, or one more than two, in arrays with as many rows as one of the matrices."""
+    matrices = [x for x in code.inputs.leaves if isinstance(x, np.ndarray) and x.ndim > 1]
+    lengths = dict.fromkeys(map(len, matrices))
+    for rows in [n for n in lengths if n > 1] or lengths:  # one row of labels is one output
+        axes = [(i, 0) for i, x in enumerate(code.inputs.leaves) if np.shape(x)[:1] == (rows,)]
+        yield _resized(code, axes, _one_less(rows))
+
+
+def _with_other_sizes(code: Code) -> Iterator[Code]:
+    """Yield the code with another length of some axes, for each smallest set of equally long axes with which it runs.
+
+    They have one entry less or, if it runs with no such set, as with heads of a given number, twice as many.
+    """
+    axes_of: dict[int, list[tuple[int, int]]] = {}
+    for i, x in enumerate(code.inputs.leaves):
+        for axis, length in enumerate(np.shape(x)):
+            axes_of.setdefault(length, []).append((i, axis))
+    with Budget(SECONDS_OF_SIZES) as budget:
+        for length, axes in axes_of.items():
+            smallest: list[set[tuple[int, int]]] = []
+            for places in (_one_less(length), [*range(length)] * 2) if length > 1 else ():
+                counts = range(1, len(axes)) if len(axes) <= AXES else ()
+                for chosen in chain(*(combinations(axes, count) for count in counts), [tuple(axes)]):
+                    resized = _resized(code, chosen, places)
+                    is_larger = any(one <= {*chosen} for one in smallest)
+                    if not is_larger and (not budget.is_over or len(chosen) == len(axes)) and _runs(resized):
+                        smallest.append({*chosen})
+                        yield resized
+                if smallest:
+                    break
+
+
+def _runs(code: Code) -> bool:
+    try:
+        code.arrays([np.array(code.inputs.leaves[i]) for i in code.inputs.float_indices])
+    except Exception:  # user code may raise anything for inputs that it was not made for
+        return False
+    return True
+
+
+def _one_less(length: int) -> list[int]:
+    """Return the indices of all but the last entry, or those of two entries at most and the first again."""
+    return [*range(length - 1)] if length > 2 else [*range(length), 0]
+
+
+def _resized(code: Code, axes: Iterable[tuple[int, int]], places: list[int]) -> Code:
+    """Return the code with only some `places` along axes, which are given as index of a leaf and number of the axis."""
+    leaves = [*code.inputs.leaves]
+    for i, axis in axes:
+        leaves[i] = leaves[i].take(places, axis)
+    return replace(code, inputs=code.inputs._replace(leaves=leaves))
+
+
+def _with_other_constants(code: Code, rng: np.random.Generator) -> Iterator[Code]:
+    """Yield the code with other numbers for the floats that have no gradient, if there are any."""
     inputs = code.inputs
-    matrices = [x for x in inputs.leaves if isinstance(x, np.ndarray) and x.ndim > 1]
-    for rows in dict.fromkeys(map(len, matrices)):
-        places = [*range(rows - 1)] if rows > 2 else [*range(rows), 0]
-        leaves = [x[places] if isinstance(x, np.ndarray) and x.ndim and len(x) == rows else x for x in inputs.leaves]
+    numbers = [i for i, x in enumerate(inputs.leaves) if is_float(x) and not np.ndim(x)]
+    places = {*numbers}.difference(inputs.float_indices)
+    leaves = [x * rng.uniform(0.8, 1.2) if i in places else x for i, x in enumerate(inputs.leaves)]
+    if places:
         yield replace(code, inputs=inputs._replace(leaves=leaves))
