@@ -11,7 +11,7 @@ from tinygrad_nn import compare_gradients
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)
-LAYERS = (RNG.normal(size=(4, 3)), [RNG.normal(size=(3, 3)) for _ in range(3)], [RNG.normal(size=(3, 3)) for _ in "abc"])
+LAYERS = (RNG.normal(size=(4, 3)), [*RNG.normal(size=(3, 3, 3))], [*RNG.normal(size=(3, 3, 3))])
 V, U = RNG.normal(size=3), RNG.normal(size=(6, 3))
 SAMPLES, LABELS, WEIGHTS = RNG.normal(size=(7, 4)), np.array([2, 1, 0, 0, 2, 1, 1]), RNG.normal(size=(4, 3))
 
@@ -108,22 +108,22 @@ def unit_rows_plus(v: Array, g: Array) -> Array:
 
 PROGRAMS: dict[str, tuple[Callable[..., Any], Any, Any, str, str, tuple[str, ...]]] = {
     "a term is subtracted": (negatives, None, (V, 1, U, np.array([3, 3, 2, 5, 4, 2])), "wrong_value",
-        "The gradients are as if negative were left out: the result of log stands in place of its result. They are "
-        "also multiplied by -1. This affects only the gradient of v.", ("backward pass leaves out", "recomputed")),
+        ("The gradients are as if negative were left out: the result of log stands in place of its result. They are "
+        "also multiplied by -1. This affects only the gradient of v."), ("backward pass leaves out", "recomputed")),
     "a branch twice": (residual, residual_twice, (RNG.normal(size=(5, 3)), RNG.normal(size=(3, 3))), "wrong_value",
-        "The gradients are as if add were left out: the result of tanh stands in place of its result. They are also "
-        "multiplied by 2. This affects only the gradient of x.", ("backward pass leaves out", "recomputed")),
+        ("The gradients are as if add were left out: the result of tanh stands in place of its result. They are also "
+        "multiplied by 2. This affects only the gradient of x."), ("backward pass leaves out", "recomputed")),
     "no gate of the input": (highway, without_gate, LAYERS, "not_carried_back",
         "The gradient is not passed back to the result of sigmoid through this operation in any of its 3 runs.",
         ("each step",)),
     "no carried input": (highway, without_carry, LAYERS, "not_carried_back",
         "The gradient is not passed back to x through this operation in any of its 3 runs.", ("each step",)),
     "no right class": (hinge, None, (WEIGHTS, SAMPLES, LABELS), "overwritten_not_accumulated",
-        "The gradient is not passed back to cs through this operation in any of the 9 runs that the result is computed "
-        "from.", ("each step",)),
+        ("The gradient is not passed back to cs through this operation in any of the 9 runs that the result is "
+        "computed from."), ("each step",)),
     "the last sample only": (last_sample, None, (WEIGHTS, SAMPLES, LABELS, 0.3), "detached",
-        "The gradient is not passed back to the result of add through this operation in 6 of the 7 runs that "
-        "the result is computed from.", ("each step", "its 7 runs")),
+        ("The gradient is not passed back to the result of add through this operation in 6 of the 7 runs that "
+        "the result is computed from."), ("each step", "its 7 runs")),
     "one factor with the wrong sign": (unit_rows, unit_rows_plus, (RNG.normal(size=(5, 3)),), "sign",
         "The gradient that is passed back to the result of sqrt has the wrong sign from here on.", ()),
 }  # fmt: skip
