@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinygrad_nn import compare_gradients
+from tinygrad_nn import compare_gradients, compare_steps
 
 Array = np.ndarray[Any, Any]
 RNG = np.random.default_rng(0)
@@ -175,3 +175,42 @@ def test_sums_in_another_order_are_the_same_and_other_numbers_are_not() -> None:
     found = compare_gradients(*set_order(1e-3)).diagnoses[0]
     assert found.kind == "nondeterministic"
     assert "goes through a set of objects, whose order may differ from call to call" in found.text
+
+
+def triplet(xa: Array, xp: Array, xn: Array, W: Array) -> Any:
+    a, p, n = xa @ W, xp @ W, xn @ W
+    h = ((a - p) ** 2).sum(1) - ((a - n) ** 2).sum(1) + 0.7
+    m = (h > 0).astype(float)[:, None] / len(xa)
+    return np.mean(np.maximum(h, 0)), xa.T @ (m * 2 * (n - p)) + xp.T @ (m * 2 * (p - a))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lost_product_is_not_told_as_one_of_its_rows_that_is_0(seed: int) -> None:
+    r = np.random.default_rng(seed)
+    report = compare_gradients(triplet, (*r.normal(size=(3, 6, 4)), r.normal(size=(4, 3)) * 0.5))
+    assert report.kinds == ("overwritten_not_accumulated",)
+    assert report.diagnoses[0].text.startswith("The contribution through this operation to W is missing")
+
+
+def attend(e: Any, values: Any) -> Any:
+    a = np.exp(e) / np.sum(np.exp(e))
+    out = a @ values
+    return out, (values, a)
+
+
+def attend_back(dout: Array, cache: Any) -> Any:
+    values, a = cache
+    da = values @ dout
+    dvalues = np.outer(a, dout)
+    de = a * (da - da.mean())
+    return de, dvalues
+
+
+def test_a_gradient_that_is_one_number_is_no_multiple_of_the_right_one() -> None:
+    r = np.random.default_rng(0)
+    steps = compare_steps(attend, attend_back, (r.normal(size=4), r.normal(size=(4, 3))))
+    number = compare_gradients(lambda x, b: (np.tanh(x) * b).sum(), (V, 0.3), manual=(0.3 / np.cosh(V) ** 2, 0.123))
+    for report in (steps, number):
+        assert not report.ok
+        assert "scale" not in report.kinds
+        assert "times the right one" not in str(report)

@@ -219,7 +219,9 @@ def _find_joint_diagnosis(data: GradientData, wrong: list[int], searches: list[S
     all_inputs = list(range(len(data.user_gradients)))
     candidates: list[tuple[float, Diagnosis]] = []
     common_factor = fit_factor(data, wrong, lambda trace, right_inputs: right_inputs)
-    if common_factor is not None and not common_factor.is_one:
+    one_number = not data.probes and sum(data.user_gradients[i].size for i in wrong) == 1
+    named = common_factor is not None and not (one_number and "." in common_factor.name and not common_factor.others)
+    if named and common_factor is not None and not common_factor.is_one:
         label, is_operation = ", ".join(data.label(i) for i in wrong), False
         if len(wrong) == len(all_inputs) > 1 and data.trace.operations and common_factor.name != "0":
             label, is_operation = describe_operation(data.trace, 0), True
