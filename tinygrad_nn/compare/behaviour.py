@@ -51,9 +51,9 @@ def unsteady_diagnosis(
             (f"of three calls with equal arguments, the second returned {growth_text}",),
         )  # fmt: skip
     return Diagnosis(
-        "nondeterministic", where, "Two equal calls gave different results: the code draws random numbers, keeps "
+        "nondeterministic", where, "Two equal calls gave different results: the code draws random numbers, or keeps "
         "something from one call to the next, or goes through a set of objects, whose order may differ from call to "
-        f"call. {advice} Replace a set by a list.",
+        f"call; a list has one order. {advice}",
         (f"two calls with equal arguments differ in {', '.join(different)}",),
     )  # fmt: skip
 
