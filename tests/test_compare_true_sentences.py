@@ -214,3 +214,29 @@ def test_a_gradient_that_is_one_number_is_no_multiple_of_the_right_one() -> None
         assert not report.ok
         assert "scale" not in report.kinds
         assert "times the right one" not in str(report)
+
+
+def contrast(u: Any, v: Any, tau: float) -> Any:
+    un, vn = unit_rows(u), unit_rows(v)
+    s = un @ vn.T / tau
+    return -np.mean(np.diag(s - np.log(np.exp(s).sum(1, keepdims=True))))
+
+
+def contrast_back(u: Array, v: Array, tau: float) -> Any:
+    n = len(u)
+    nu, nv = (np.sqrt((x**2).sum(1, keepdims=True)) for x in (u, v))
+    un, vn = u / nu, v / nv
+    e = np.exp(un @ vn.T / tau)
+    ds = (e / e.sum(1, keepdims=True) - np.eye(n)) / n
+    dun = ds @ vn
+    dvn = ds.T @ un / tau
+    return (dun - un * (un * dun).sum(1, keepdims=True)) / nu, dvn / nv
+
+
+def test_an_edit_that_mends_one_of_two_mistakes_says_which_at_the_other() -> None:
+    r = np.random.default_rng(0)
+    report = compare_gradients(contrast, (*r.normal(size=(2, 5, 3)), 0.7), manual=contrast_back)
+    assert [d.kind for d in report.diagnoses] == ["scale", "statistic_as_constant"]
+    for d in report.diagnoses[1:]:
+        (edit,) = [s for s in d.evidence if s.startswith("Line ")]
+        assert edit.endswith("With this change, the gradient of u is right.")
