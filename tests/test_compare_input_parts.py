@@ -142,7 +142,7 @@ def test_how_a_backward_behaves() -> None:
     assert "Pass the random numbers in, or fix their seed." in moving[2]
     (wrote,) = around(scaled_back, again=[[A, C], [C, A]], written=True)
     assert wrote[:2] == ("inplace_overwrite", "the upstream gradient")
-    assert wrote[2].endswith("Make a copy first: `dout = dout.copy()`.")
+    assert wrote[2].endswith("Write into a copy of it, made with `.copy()`.")
 
 
 def test_a_blind_test_is_reported() -> None:

@@ -210,17 +210,18 @@ def test_mistakes_in_recomputed_values() -> None:
           for how, cost in (("skipped", 1.2), ("replaced", 1.3))),
     ]  # fmt: skip
     for r in found.values():
-        assert r.text.endswith(AFTER)
+        assert r.text.endswith(AFTER) == (r.kind == "wrong_epsilon")
         assert (r.linear, r.times, r.slot, r.is_unsummed) == (False, 1, None, False)
     texts = {key: r.text.removesuffix(AFTER) for key, r in found.items()}
     assert texts[3, (False, 0.05)] == "Epsilon is wrong: 0.05 is added; it should be 0.01."
     assert texts[3, (False, 0.0)] == texts[2, (True, 0.0)] == "Epsilon is forgotten."
     assert texts[2, (True, 0.01)] == "Epsilon is added outside the root; it should be inside."
     for key, text in {
-        (2, (0, "skipped")): "sqrt: the result of add",
-        (6, (1, "replaced")): "multiply: y", (6, (0, "skipped")): "multiply: x",
-    }.items():  # fmt: skip
-        assert texts[key] == f"The backward pass leaves out {text} is used instead of its result."
+        (2, (0, "skipped")): "sqrt were left out: the result of add stands in place of its result.",
+        (6, (1, "replaced")): "y stood in place of the result of multiply in all that follows from it.",
+        (6, (0, "skipped")): "multiply were left out: x stands in place of its result.",
+    }.items():
+        assert texts[key] == f"The gradients are as if {text}"
     root, whole = np.sqrt(s + 0.01), s + 0.01
     expected = {
         (3, (False, 0.05)): mine, (3, (False, 0.0)): by_root(np.sqrt(s)), (2, (True, 0.0)): by_root(np.sqrt(s)),
@@ -691,14 +692,15 @@ def test_places_that_one_line_made_or_that_take_one_input() -> None:
 def test_the_sentence_about_a_gradient_lost_in_every_run() -> None:
     trace = traced_of(steps, X, W)[0]
     uses, place = uses_of(trace), places_of(trace, "tanh")[0]
-    kind, text = _why_lost_in_runs(trace, place, None, uses, 3)
+    runs = places_of(trace, "tanh")[:3]
+    kind, text = _why_lost_in_runs(trace, runs, None, uses, 3)
     assert (kind, text) == ("not_carried_back", (
         "The gradient is not passed back through this operation in any of its 3 runs: what each step passes to the one "
         "before is forgotten."))  # fmt: skip
-    assert _why_lost_in_runs(trace, place, None, uses, 2) == why_lost(trace, place, None, uses)
+    assert _why_lost_in_runs(trace, runs[:2], None, uses, 2) == why_lost(trace, place, None, uses)
     square = traced_of(lambda x, w: (x * x + w * w).sum(), A, C)[0]
     half = places_of(square, "multiply")[0]
-    assert _why_lost_in_runs(square, half, 0, uses_of(square), 3)[0] == "product_rule_half"
+    assert _why_lost_in_runs(square, [half] * 3, 0, uses_of(square), 3)[0] == "product_rule_half"
 
 
 def test_mistakes_at_all_operations_of_a_line() -> None:

@@ -122,7 +122,8 @@ def test_why_equal_calls_gave_different_arrays(calls: Any, kind: str, where: str
         "Each call adds its gradient to those of earlier calls. Start each call from zeros: call zero_grad(), or make "
         "the arrays inside the backward." if kind == "accumulated_over_calls" else
         "Two equal calls gave different results: the code draws random numbers, or keeps something from one call to "
-        "the next. Fix the seed."
+        "the next, or goes through a set of objects, whose order may differ from call to call; a list has one order. "
+        "Fix the seed."
     )  # fmt: skip
 
 

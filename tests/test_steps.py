@@ -1064,7 +1064,8 @@ def test_in_a_notebook_a_gradient_with_a_type_or_in_a_condition_has_its_line() -
     ("rule", "said"),
     [
         ("dz * 2 * x", "this is at add in `z = s + np.exp(x)`, line 3"),
-        ("dz * 2 * x - dz * np.exp(x)", "The gradient has the wrong sign from add in `z = s + np.exp(x)`, line 3 on."),
+        ("dz * 2 * x - dz * np.exp(x)", ("The gradient that is passed back to the result of exp has the wrong sign "
+            "from add in `z = s + np.exp(x)`, line 3 on.")),
     ],
 )
 def test_of_a_value_with_several_uses_the_wrong_one_is_named(rule: str, said: str) -> None:

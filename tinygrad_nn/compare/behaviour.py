@@ -19,14 +19,20 @@ def same_results(first: Sequence[Array], second: Sequence[Array]) -> bool:
     return all(np.array_equal(p, q, equal_nan=True) for p, q in zip(first, second, strict=True))
 
 
-def unsteady_diagnosis(calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str) -> Diagnosis | None:
+def unsteady_diagnosis(
+    calls: Sequence[Sequence[Array]], names: Sequence[str], advice: str, rounding: Sequence[Array] = ()
+) -> Diagnosis | None:
     """Return the diagnosis of a backward whose equal calls gave different arrays, or None if they gave the same.
 
     Args:
         calls: the arrays that each of three calls with equal arguments returned.
         names: the names of the arrays.
         advice: a sentence that is added to the diagnosis if the calls seem to draw random numbers.
+        rounding: bounds of the rounding of each array; sums in another order differ by twice as much at most.
     """
+    bounds = rounding or [np.zeros(())] * len(names)
+    calls = [[p if _is_close(p, q) or (p.shape == q.shape and (np.abs(q - p) <= 2 * bound).all()) else q
+              for p, q, bound in zip(calls[0], call, bounds, strict=True)] for call in calls]  # fmt: skip
     first, second, third = calls
     if same_results(first, second) and same_results(second, third):
         return None
@@ -46,7 +52,8 @@ def unsteady_diagnosis(calls: Sequence[Sequence[Array]], names: Sequence[str], a
         )  # fmt: skip
     return Diagnosis(
         "nondeterministic", where, "Two equal calls gave different results: the code draws random numbers, or keeps "
-        f"something from one call to the next. {advice}",
+        "something from one call to the next, or goes through a set of objects, whose order may differ from call to "
+        f"call; a list has one order. {advice}",
         (f"two calls with equal arguments differ in {', '.join(different)}",),
     )  # fmt: skip
 

@@ -9,46 +9,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..common.printable import counted
 from ..primitive import METHODS, REGISTRY, numpy_options
 from . import plain, selection, shape  # noqa: F401 - these define NumPy's methods, which are looked up below
 from . import reduce as _  # noqa: F401
+from .indices import (
+    as_constant,
+    at_axis,
+    extreme,
+    gather,
+    index_add,
+    order,
+    places,
+    running_extreme,
+    scatter,
+    scatter_reduce,
+    take_along_dim,
+    topk,
+)
 
 Function = Callable[..., Any]
-_PYTORCH = frozenset({"dim", "keepdim", "unbiased"})  # the keywords by which a method of both tells whose it is
-
-
-class Found(NamedTuple):
-    """Values, and their indices along an axis."""
-
-    values: Any
-    indices: Any
-
-
-def _constant(found: Any, like: Any) -> Any:
-    """Return an array as a constant Tensor; in a trace it is a Tensor already."""
-    return type(like.detach())(found) if isinstance(found, (np.ndarray, np.generic)) else found
-
-
-def places(index: Any) -> Any:
-    """Return an index or a mask as a plain array."""
-    return index.data if hasattr(index, "node") else np.asarray(index)
-
-
-def extreme(reduction: Function, find_index: Function, x: Any, dim: int, keepdim: bool = False) -> Found:
-    """Return the largest (or smallest) values along an axis and their indices; of equal values the first counts."""
-    at = find_index(x.data, axis=dim, keepdims=True)
-    values = np.take_along_axis(x, at, dim)
-    return Found(*(part if keepdim else np.squeeze(part, dim) for part in (values, _constant(at, x))))
+# The keywords by which a method of both tells whose it is.
+_PYTORCH = frozenset({"correction", "dim", "keepdim", "unbiased"})
 
 
 def variance_or_std(function: Function, x: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False,
            correction: Any = None) -> Any:  # fmt: skip
-    """Return the variance or standard deviation; as in PyTorch it divides by n - 1 by default."""
+    """Return the variance or standard deviation; it divides by n - 1 by default, and a first True is unbiased."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     ddof = int(unbiased) if correction is None else correction
     return function(x, axis=dim if dim is None else axes(dim), ddof=ddof, keepdims=keepdim)
 
@@ -83,29 +75,11 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     return x.reshape((*x.shape[:first], -1, *x.shape[last + 1 :]))
 
 
-def expand(x: Any, *size: Any) -> Any:
+def expand(x: Any, *each: Any, size: Any = ()) -> Any:
     """Return x broadcast to new lengths along axes of length 1, and along new leading axes; -1 keeps a length."""
-    new = lengths(size)
+    new = lengths(each) or tuple(size)
     old = (1,) * (len(new) - x.ndim) + x.shape
     return np.broadcast_to(x, tuple(o if n == -1 else n for n, o in zip(new, old, strict=True)))
-
-
-def gather(x: Any, dim: int, index: Any) -> Any:
-    """Return the entries at the given indices along an axis, as ``np.take_along_axis`` does."""
-    index = places(index)
-    near = tuple(slice(None if axis == dim % index.ndim else n) for axis, n in enumerate(index.shape))
-    return np.take_along_axis(x[near], index, dim)
-
-
-def _at(x: Any, dim: int, index: Any) -> tuple[Any, ...]:
-    """Return the index that applies to one axis: ``x[:, :, index]`` for dim 2."""
-    return (*(slice(None),) * (dim % max(x.ndim, 1)), index)
-
-
-def _entries(dim: int, index: Any) -> tuple[Any, ...]:
-    """Return the index of the entries that ``scatter`` writes to: `index` along the axis, all others in order."""
-    rows: Any = np.ogrid[tuple(map(slice, index.shape))]
-    return tuple(index if axis == dim % index.ndim else row for axis, row in enumerate(rows))
 
 
 def flip(x: Any, dims: Any) -> Any:
@@ -113,54 +87,11 @@ def flip(x: Any, dims: Any) -> Any:
     return np.flip(x, axes(dims)) if x.node is not None else np.flip(x, axes(dims)).copy()
 
 
-def scatter(x: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
-    """Return x with values written to the given indices along an axis; reduce="add" adds them."""
-    if reduce not in (None, "add"):
-        raise ValueError(f"scatter: reduce={reduce!r}; known are None and 'add'. Write t.at[index].multiply(values).")
-    new, index = value if src is None else src, places(index)
-    near = new if np.ndim(new) == 0 else new[tuple(map(slice, index.shape))]
-    at = x.at[_entries(dim, index)]
-    return at.add(near) if reduce else at.set(near)
-
-
-_REDUCTIONS = {  # PyTorch's word -> the update of t.at, and the number that it does not change anything by
-    "sum": ("add", 0), "mean": ("add", 0), "prod": ("multiply", 1), "amax": ("max", -np.inf), "amin": ("min", np.inf),
-}  # fmt: skip
-
-
-def scatter_reduce(x: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
-    """Return x with values combined with those at the given indices along an axis, or instead of those.
-
-    Raises:
-        ValueError: `reduce` is not sum, mean, prod, amax or amin.
-    """
-    if reduce not in _REDUCTIONS:
-        raise ValueError(f"scatter_reduce: reduce={reduce!r}; known are {', '.join(map(repr, _REDUCTIONS))}.")
-    index = places(index)
-    entries, values = _entries(dim, index), src[tuple(map(slice, index.shape))]
-    update, start = _REDUCTIONS[reduce]
-    if not include_self:
-        if x.dtype.kind in "iu" and not np.isfinite(start):
-            start = getattr(np.iinfo(x.dtype), "min" if start < 0 else "max")
-        x = x.at[entries].set(start)
-    found = getattr(x.at[entries], update)(values)
-    if reduce != "mean":
-        return found
-    counts = np.full(x.shape, int(include_self))
-    np.add.at(counts, entries, 1)
-    counts = np.maximum(counts, 1)
-    return found / counts if x.dtype.kind == "f" else found // counts
-
-
-def index_add(x: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
-    """Return x with slices added to the given indices along an axis; equal indices add up."""
-    return x.at[_at(x, dim, places(index))].add(source if isinstance(alpha, int) and alpha == 1 else alpha * source)
-
-
-def unfold(x: Any, dim: int, size: int, step: int = 1) -> Any:
+def unfold(x: Any, dimension: int, size: int, step: int = 1) -> Any:
     """Return windows of an axis: the axis counts them, and a new last axis has the entries of each."""
-    starts = np.arange(0, x.shape[dim] - size + 1, step)
-    return np.moveaxis(np.take(x, starts[:, None] + np.arange(size), axis=dim), dim % x.ndim + 1, -1)
+    starts = np.arange(0, x.shape[dimension] - size + 1, step)
+    windows = np.take(x, starts[:, None] + np.arange(size), axis=dimension)
+    return np.moveaxis(windows, dimension % x.ndim + 1, -1)
 
 
 def add_multiple(function: Function) -> Function:
@@ -168,8 +99,35 @@ def add_multiple(function: Function) -> Function:
     return lambda x, other, alpha=1: function(x, other if isinstance(alpha, int) and alpha == 1 else other * alpha)
 
 
-def norm(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
+def div(x: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """Return the quotient, with rounding_mode="floor" or "trunc" rounded down or towards zero."""
+    if rounding_mode == "floor":
+        return np.floor_divide(x, other)
+    if rounding_mode not in (None, "trunc"):
+        raise ValueError(f"div: rounding_mode={rounding_mode!r}; known are None, 'floor' and 'trunc'.")
+    a, b = places(x), places(other)
+    if rounding_mode and np.result_type(a, b).kind in "iu":  # a quotient of floats has 53 bits
+        down, left = np.divmod(a, b)
+        return as_constant(down + ((left != 0) & (down < 0)), x)
+    found = np.divide(x, other)
+    return np.trunc(found) if rounding_mode else found
+
+
+def cross(x: Any, other: Any, dim: int | None = None) -> Any:
+    """Return the cross product along an axis, by default the first one of length 3."""
+    if dim is None:
+        dim = next((k for k, n in enumerate(x.shape) if n == 3), -1)
+    return np.cross(x, other, axis=dim)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """Return x with another dtype, or unchanged if that is None."""
+    return x if dtype is None else x.astype(dtype)
+
+
+def norm(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """Return the p-norm of all entries, or of those along one or more axes; "nuc" is the nuclear norm of matrices."""
+    x = cast(x, dtype)
     if p == "nuc":
         return np.linalg.norm(x, p, axis=axes(dim), keepdims=keepdim)
     return np.linalg.vector_norm(x, axis=axes(dim), keepdims=keepdim, ord=2 if p in (None, "fro") else p)
@@ -179,25 +137,6 @@ def logdet(x: Any) -> Any:
     """Return the logarithm of determinants: -inf of 0; as in PyTorch NaN, with a gradient of 0, of negative ones."""
     sign, size = np.linalg.slogdet(x)
     return size if x.dtype.kind == "c" else np.where(sign < 0, np.nan, size)
-
-
-def order(x: Any, dim: int = -1, descending: bool = False) -> Any:
-    """Return the indices that sort an array; equal entries keep their order, and NaN counts as the largest number."""
-    if not descending:
-        return np.argsort(x, axis=dim, kind="stable")
-    # Sorting -x is no way: unsigned integers and booleans have no sign, and the least integer has no negative.
-    backwards = np.argsort(np.flip(x, dim), axis=dim, kind="stable")
-    return np.flip(x.shape[dim] - 1 - backwards, dim)
-
-
-def topk(x: Any, k: int, dim: int = -1, largest: bool = True) -> Found:
-    """Return the k largest (or smallest) values along an axis and their indices."""
-    if not 0 <= k <= x.shape[dim]:
-        raise ValueError(
-            f"topk: k={k}; axis {dim} of shape {x.shape} has {counted(x.shape[dim], 'entry')}. Take a smaller k."
-        )
-    first = np.take(order(x.data, dim, largest), range(k), axis=dim)
-    return Found(np.take_along_axis(x, first, dim), _constant(first, x))
 
 
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
@@ -256,11 +195,26 @@ def _new(array: Any, like: Any, dtype: Any = None, device: Any = None, requires_
     return to(made, device=device)
 
 
+def _new_of(make: Function) -> Function:
+    def method(x: Any, *each: Any, size: Any = (), **options: Any) -> Any:
+        return _new(make(lengths(each) or tuple(size)), x, **options)
+
+    return method
+
+
 def _nonzero(x: Any, as_tuple: bool | None = None) -> Any:
     """Return the indices of the entries that are not zero as in NumPy, or if as_tuple is given as in PyTorch."""
     found = np.argwhere(x.data) if as_tuple is False else np.nonzero(x.data)
     kind = type(x.detach())
     return found if as_tuple is None else tuple(map(kind, found)) if as_tuple else kind(found)
+
+
+def _of_two(function: Function) -> Function:
+    return lambda x, other: function(x, other)
+
+
+def _softmax(name: str, x: Any, *args: Any, dtype: Any = None, **options: Any) -> Any:
+    return REGISTRY[name](cast(x, dtype), *args, **options)
 
 
 def _refuse_device(word: str) -> Function:
@@ -281,7 +235,7 @@ def _pytorch_or_numpy(name: str, meant: Function) -> Function:
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
         if args and name in ("max", "min") and getattr(args[0], "shape", ()):
             raise TypeError(f"t.{name} takes an axis, as in NumPy. Entry by entry it is np.{name}imum(t, other).")
-        if _PYTORCH.isdisjoint(kwargs):
+        if _PYTORCH.isdisjoint(kwargs) and not (args and isinstance(args[0], bool)):
             return numpys(x, *args, **kwargs)
         return meant(x, *args, **{"dim" if word == "axis" else word: value for word, value in kwargs.items()})
 
@@ -299,7 +253,7 @@ def _index_method(function: Function) -> Function:
 
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
         found = numpys(x, *args, **kwargs)
-        return found if _PYTORCH.isdisjoint(kwargs) else _constant(found, x)
+        return found if _PYTORCH.isdisjoint(kwargs) else as_constant(found, x)
 
     return method
 
@@ -309,7 +263,7 @@ def _argsort(x: Any, *args: Any, descending: bool = False, **options: Any) -> An
     if not descending:
         return _index_method(np.argsort)(x, *args, **options)
     (dim,) = args or (options.get("dim", -1),)
-    return _constant(order(np.asarray(x.data), dim, True), x)
+    return as_constant(order(np.asarray(x.data), dim, True), x)
 
 
 def _flatten(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -324,20 +278,6 @@ def _repeat(x: Any, *how: Any, **options: Any) -> Any:
             f"t.repeat is np.repeat(t, repeats, axis). What PyTorch means by t.repeat{how} is np.tile(t, {times})."
         )
     return np.repeat(x, *how, **numpy_options(options))
-
-
-def running_extreme(name: str, x: Any, dim: int | None = None, **options: Any) -> Any:
-    """Return the largest (or smallest) entry so far along an axis and its index; of equal entries the last counts.
-
-    With NumPy's options, such as axis=, it returns the entries only.
-    """
-    if dim is None:
-        return REGISTRY[name](x, **options)
-    values = REGISTRY[name](x, axis=dim)
-    numbers = np.expand_dims(np.arange(x.shape[dim]), [k for k in range(x.ndim) if k != dim % x.ndim])
-    is_extreme = (x.data == values.data) | np.isnan(x.data)
-    found = np.maximum.accumulate(np.where(is_extreme, numbers, 0), axis=dim)
-    return Found(values, _constant(found, x))
 
 
 def _squeeze(x: Any, *axis: Any, **options: Any) -> Any:
@@ -380,22 +320,27 @@ def _view(x: Any, *size: Any) -> Any:
 
 
 METHODS.update({
-    **{name: getattr(np, name) for name in ("count_nonzero", "diag", "isfinite", "logical_and", "logical_not",
-                                            "logical_or", "logical_xor", "outer")},
+    **{name: getattr(np, name) for name in ("isfinite", "logical_not")},
+    **{name: _of_two(getattr(np, numpys)) for name, numpys in {
+        "eq": "equal", "ge": "greater_equal", "gt": "greater", "le": "less_equal", "logical_and": "logical_and",
+        "logical_or": "logical_or", "logical_xor": "logical_xor", "lt": "less", "mul": "multiply", "ne": "not_equal",
+    }.items()},
+    **{name: partial(_softmax, name) for name in ("softmax", "log_softmax")},
     "abs":         np.absolute,
     "add":         add_multiple(np.add),
-    "addcdiv":     lambda x, a, b, value=1: x + value * a / b,
-    "addcmul":     lambda x, a, b, value=1: x + value * a * b,
-    "addmm":       lambda x, a, b, beta=1, alpha=1: beta * x + alpha * (a @ b),
+    "addcdiv":     lambda x, tensor1, tensor2, value=1: x + value * tensor1 / tensor2,
+    "addcmul":     lambda x, tensor1, tensor2, value=1: x + value * tensor1 * tensor2,
+    "addmm":       lambda x, mat1, mat2, beta=1, alpha=1: beta * x + alpha * (mat1 @ mat2),
     "all":         _numpy_method(np.all),
     "amax":        _numpy_method(np.max),
     "amin":        _numpy_method(np.min),
-    "allclose":    lambda x, other, rtol=1e-5, atol=1e-8: bool(np.allclose(x.data, places(other), rtol, atol)),
+    "allclose":    lambda x, other, rtol=1e-5, atol=1e-8, equal_nan=False: bool(
+        np.allclose(x.data, places(other), rtol, atol, equal_nan)),
     "any":         _numpy_method(np.any),
     "argmax":      _index_method(np.argmax),
     "argmin":      _index_method(np.argmin),
     "argsort":     _argsort,
-    "baddbmm":     lambda x, a, b, beta=1, alpha=1: beta * x + alpha * (a @ b),
+    "baddbmm":     lambda x, batch1, batch2, beta=1, alpha=1: beta * x + alpha * (batch1 @ batch2),
     "bool":        lambda x: x.detach().astype(bool),
     "byte":        lambda x: x.detach().astype(np.uint8),
     "chunk":       chunk,
@@ -405,6 +350,8 @@ METHODS.update({
     "clone":       lambda x: x.copy(),
     "cummax":      partial(running_extreme, "cummax"),
     "cummin":      partial(running_extreme, "cummin"),
+    "count_nonzero": _numpy_method(np.count_nonzero),
+    "cross":       cross,
     "contiguous":  lambda x: x if x.node or x.data.flags.c_contiguous else x.copy(),
     "cpu":         lambda x: x,
     "cuda":        _refuse_device("cuda"),
@@ -412,9 +359,9 @@ METHODS.update({
         x, offset, axis1 if dim1 is None else dim1, axis2 if dim2 is None else dim2),
     "dim":         lambda x: x.ndim,
     "dist":        lambda x, other, p=2: norm(x - other, p),
-    "div":         np.divide,
+    "diag":        lambda x, diagonal=0: np.diag(x, diagonal),
+    "div":         div,
     "double":      _cast_method(np.float64),
-    "eq":          np.equal,
     "equal":       lambda x, other: bool(np.array_equal(x.data, places(other))),
     "expand":      expand,
     "expand_as":   lambda x, other: np.broadcast_to(x, other.shape),
@@ -422,51 +369,46 @@ METHODS.update({
     "flip":        lambda x, *axes, dims=(): flip(x, lengths(axes) or dims),
     "float":       _cast_method(np.float32),
     "gather":      gather,
-    "ge":          np.greater_equal,
-    "gt":          np.greater,
     "frac":        lambda x: x - np.trunc(x),
     "index_add":   index_add,
-    "index_copy":  lambda x, dim, index, source: x.at[_at(x, dim, places(index))].set(source),
-    "index_fill":  lambda x, dim, index, value: x.at[_at(x, dim, places(index))].set(value),
+    "index_copy":  lambda x, dim, index, source: x.at[at_axis(x, dim, places(index))].set(source),
+    "index_fill":  lambda x, dim, index, value: x.at[at_axis(x, dim, places(index))].set(value),
     "index_select": lambda x, dim, index: np.take(x, places(index), axis=dim),
     "int":         lambda x: x.detach().astype(np.int32),
     "inverse":     np.linalg.inv,
     "isinf":       np.isinf,
     "isnan":       np.isnan,
     "is_contiguous": lambda x: x.data.flags.c_contiguous,
-    "le":          np.less_equal,
     "lerp":        lambda x, end, weight: x + weight * (end - x),
     "logdet":      logdet,
     "long":        lambda x: x.detach().astype(np.int64),
-    "lt":          np.less,
     "masked_fill": lambda x, mask, value: np.where(places(mask), value, x),
     "masked_select": lambda x, mask: x[places(mask)],
     "max":         _pytorch_or_numpy("max", partial(extreme, np.max, np.argmax)),
     "min":         _pytorch_or_numpy("min", partial(extreme, np.min, np.argmin)),
-    "mm":          np.matmul,
+    "mm":          lambda x, mat2: np.matmul(x, mat2),
     "movedim":     np.moveaxis,
-    "narrow":      lambda x, dim, start, length: x[_at(x, dim, slice(start, start + length))],
-    "bmm":         np.matmul,
-    "mul":         np.multiply,
-    "mv":          np.matmul,
-    "ne":          np.not_equal,
+    "narrow":      lambda x, dim, start, length: x[at_axis(x, dim, slice(start, start + length))],
+    "bmm":         lambda x, mat2: np.matmul(x, mat2),
+    "mv":          lambda x, vec: np.matmul(x, vec),
     "ndimension":  lambda x: x.ndim,
     "neg":         np.negative,
     "nelement":    lambda x: x.data.size,
-    "new_empty":   lambda x, *size, **options: _new(np.zeros(lengths(size)), x, **options),
+    "new_empty":   _new_of(np.zeros),
     "new_full":    lambda x, size, fill_value, **options: _new(np.full(size, fill_value), x, **options),
-    "new_ones":    lambda x, *size, **options: _new(np.ones(lengths(size)), x, **options),
+    "new_ones":    _new_of(np.ones),
     "new_tensor":  lambda x, data, **options: _new(np.asarray(places(data)), x, **options),
-    "new_zeros":   lambda x, *size, **options: _new(np.zeros(lengths(size)), x, **options),
+    "new_zeros":   _new_of(np.zeros),
     "nonzero":     _nonzero,
     "norm":        norm,
     "numel":       lambda x: x.data.size,
     "numpy":       numpy,
-    "permute":     lambda x, *dims: np.transpose(x, lengths(dims)),
+    "outer":       lambda x, vec2: np.outer(x, vec2),
+    "permute":     lambda x, *axes, dims=(): np.transpose(x, lengths(axes) or dims),
     "pin_memory":  lambda x: x,
-    "pow":         np.power,
+    "pow":         lambda x, exponent: np.power(x, exponent),
     "repeat":      _repeat,
-    "repeat_interleave": lambda x, repeats, dim=None: np.repeat(x, repeats, axis=dim),
+    "repeat_interleave": lambda x, repeats, dim=None, output_size=None: np.repeat(x, places(repeats), axis=dim),
     "requires_grad_": requires_grad_,
     "retain_grad": retain_grad,
     "reshape_as":  lambda x, other: x.reshape(other.shape),
@@ -474,13 +416,14 @@ METHODS.update({
     "scatter":     scatter,
     "scatter_reduce": scatter_reduce,
     "scatter_add": lambda x, dim, index, src: scatter(x, dim, index, src, reduce="add"),
-    "select":      lambda x, dim, index: x[_at(x, dim, index)],
+    "select":      lambda x, dim, index: x[at_axis(x, dim, index)],
     "split":       split,
     "std":         _pytorch_or_numpy("std", partial(variance_or_std, np.std)),
     "sub":         add_multiple(np.subtract),
     "squeeze":     _squeeze,
     "t":           lambda x: x.T,
-    "tile":        lambda x, *dims: np.tile(x, lengths(dims)),
+    "take_along_dim": take_along_dim,
+    "tile":        lambda x, *times, dims=(): np.tile(x, lengths(times) or dims),
     "to":          to,
     "topk":        topk,
     "tril":        lambda x, diagonal=0: np.tril(x, diagonal),

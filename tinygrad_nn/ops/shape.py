@@ -348,11 +348,13 @@ def diagflat(v: Array, k: int = 0) -> Array:
     return np.diag(np.ravel(v), k)
 
 
-def _transposed(x: Array, *axes: Any) -> Array:
+def _transposed(x: Array, *axes: Any, dim0: int | None = None, dim1: int | None = None) -> Array:
     """Return x with its axes permuted, by default reversed, as ndarray.transpose does.
 
     If x has more than two axes and just two are given, which is an error in NumPy, they are swapped, as in PyTorch.
     """
+    if dim0 is not None and dim1 is not None:
+        return np.swapaxes(x, dim0, dim1)
     if len(axes) == 2 < x.ndim:
         return np.swapaxes(x, *axes)
     order = axes[0] if len(axes) == 1 and (axes[0] is None or np.ndim(axes[0])) else axes or None

@@ -34,11 +34,11 @@ dtype, Size = np.dtype, tuple
 complex128, complex64 = np.dtype("complex128"), np.dtype("complex64")
 
 
-def set_default_dtype(dtype: Any) -> None:
+def set_default_dtype(d: Any) -> None:
     """Accept float64, which always is the default dtype here; raise ValueError for any other."""
-    if np.dtype(dtype) != float64:
+    if np.dtype(d) != float64:
         raise ValueError(
-            f"the default dtype is always float64; it cannot become {np.dtype(dtype)}. Give dtype={np.dtype(dtype)} "
+            f"the default dtype is always float64; it cannot become {np.dtype(d)}. Give dtype={np.dtype(d)} "
             "to each Tensor and layer that needs it, e.g. nn.Linear(3, 4, dtype=np.float32)."
         )
 
@@ -51,9 +51,9 @@ def get_default_dtype() -> Any:
 finfo, iinfo = np.finfo, np.iinfo
 
 
-def is_tensor(x: Any) -> Any:
+def is_tensor(obj: Any) -> Any:
     """Tell whether something is a `Tensor`."""
-    return isinstance(x, Tensor)
+    return isinstance(obj, Tensor)
 
 
 def constant(x: Any) -> Any:
@@ -85,16 +85,16 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: Any = False, **place:
     return _make_tensor(np.array(unmasked(_without_tensors(data)), dtype=dtype), requires_grad, **place)
 
 
-def as_tensor(data: Any, dtype: Any = None, **place: Any) -> Tensor:
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return a Tensor of the data, which is copied only if its dtype changes; a Tensor keeps its graph."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
-    return _make_tensor(np.asarray(unmasked(_without_tensors(data)), dtype=dtype), **place)
+    return _make_tensor(np.asarray(unmasked(_without_tensors(data)), dtype=dtype), device=device)
 
 
-def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     """Return a constant Tensor over an array, which is not copied."""
-    return _make_tensor(array)
+    return _make_tensor(ndarray)
 
 
 def _without_tensors(data: Any) -> Any:
@@ -293,10 +293,11 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
     return tensor(generator_or_shared(generator).normal(raw(mean), raw(std), size), **options)
 
 
-def bernoulli(p: Any, *, generator: Any = None) -> Tensor:
-    """Return ones and zeros, ones with the probabilities p."""
-    p = np.asarray(raw(p))
-    return tensor((generator_or_shared(generator).random(p.shape) < p).astype(p.dtype))
+def bernoulli(input: Any, p: Any = None, *, generator: Any = None) -> Tensor:
+    """Return ones and zeros, ones with the probabilities in input; or with the probability p, in the shape of input."""
+    like = np.asarray(raw(input))
+    drawn = generator_or_shared(generator).random(like.shape)
+    return tensor((drawn < (like if p is None else raw(p))).astype(like.dtype))
 
 
 def multinomial(input: Any, num_samples: Any, replacement: Any = False, *, generator: Any = None) -> Tensor:

@@ -5,66 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
 from ..nn import functional as neural_functions
-from ..ops import neural, special
+from ..ops import indices, neural, special
 from ..ops import pytorch as words
 from ..ops.norms import distances
 from ..primitive import METHODS
 from ..tensor import Tensor, raw
 from .autograd import Names
 from .constructors import constant
-
-Function = Callable[..., Any]
-_WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "diagonal": "k", "dim1": "axis1", "dim2": "axis2"}
-_TWO_AXES = {"dim0": "axis1", "dim1": "axis2", "axis0": "axis1", "axis1": "axis2"}
-_OWN_WORDS = {  # where a word means something else, or exists for one function only
-    "permute": {"dims": "axes"}, "roll": {"shifts": "shift"}, "rot90": {"dims": "axes"}, "tile": {"dims": "reps"},
-    **dict.fromkeys(["swapaxes", "swapdims", "transpose"], _TWO_AXES),
-}  # fmt: skip
+from .signatures import FFT, LINALG, NUMPYS, Function, as_tensors, in_torch_form, table, without_out
 
 LARGE = 10_000  # from so many entries on, searching for the order of an einsum takes less time than it saves
-
-
-def _as_tensors(out: Any) -> Any:
-    """Return arrays as Tensors, also in lists and tuples; True and False are unchanged."""
-    if isinstance(out, words.Found):
-        return words.Found(*map(constant, out))
-    if isinstance(out, (list, tuple)):
-        return tuple(map(_as_tensors, out))
-    return out if isinstance(out, bool) else constant(out)
-
-
-def adapt_function(function: Function, name: str = "") -> Function:
-    """Wrap a NumPy function so that it takes PyTorch's keywords, also those of this name only, and returns Tensors."""
-    words_here = {**_WORDS, **_OWN_WORDS.get(name, {})}
-
-    @wraps(function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
-    def call(*args: Any, **kwargs: Any) -> Any:
-        first = [kwargs.pop(word) for word in ("input", "tensors") if word in kwargs]
-        last = [kwargs.pop(word) for word in ("other", "exponent", "mat2", "vec", "vec2") if word in kwargs]
-        named = {words_here.get(word, word): value for word, value in kwargs.items()}
-        if isinstance(named.get("axis"), list):
-            named["axis"] = tuple(named["axis"])
-        return _as_tensors(function(*first, *args, *last, **named))
-
-    return call
-
-
-def _adapt_reduction(function: Function) -> Function:
-    """Wrap a NumPy reduction so that its second and third arguments are ``dim`` and ``keepdim``."""
-    inner = adapt_function(function)
-
-    @wraps(inner)
-    def call(input: Any, dim: Any = None, keepdim: bool = False, **kwargs: Any) -> Any:
-        return inner(input, dim=dim, keepdim=keepdim, **kwargs)
-
-    return call
 
 
 def _method_as_function(function: Function) -> Function:
@@ -72,7 +28,7 @@ def _method_as_function(function: Function) -> Function:
 
     @wraps(function)
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        return _as_tensors(function(constant(input), *args, **kwargs))
+        return as_tensors(function(constant(input), *args, **kwargs))
 
     return call
 
@@ -86,27 +42,23 @@ def _max_or_min(reduction: Function, find_index: Function, elementwise: Function
             return constant(elementwise(input, dim if other is None else other))
         if dim is None:
             return constant(reduction(input))
-        return _as_tensors(words.extreme(reduction, find_index, constant(input), dim, keepdim))
+        return as_tensors(indices.extreme(reduction, find_index, constant(input), dim, keepdim))
 
     return call
 
 
-def sort(input: Any, dim: int = -1, descending: bool = False) -> words.Found:
-    """Return the sorted values and their indices; NaN counts as the largest number."""
-    order = words.order(np.asarray(raw(input)), dim, descending)
-    return words.Found(constant(np.take_along_axis(constant(input), order, dim)), constant(order))
+def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool | None = True) -> indices.Found:
+    """Return the sorted values and their indices; NaN counts as the largest number, and equal entries keep their order.
+
+    They keep it with stable=False too.
+    """
+    order = indices.order(np.asarray(raw(input)), dim, descending)
+    return indices.Found(constant(np.take_along_axis(constant(input), order, dim)), constant(order))
 
 
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """Return the indices that sort; equal entries keep their order."""
     return sort(input, dim, descending).indices
-
-
-def cross(input: Any, other: Any, dim: int | None = None) -> Any:
-    """Return the cross product along an axis, by default the first one of length 3."""
-    if dim is None:
-        dim = next((k for k, n in enumerate(np.shape(raw(input))) if n == 3), -1)
-    return constant(np.cross(input, other, axis=dim))
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
@@ -116,32 +68,18 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 def nonzero(input: Any, as_tuple: bool = False) -> Any:
     """Return the indices of the entries that are not zero, a row for each, or a tuple of one Tensor for each axis."""
-    return _as_tensors(np.nonzero(raw(input)) if as_tuple else np.argwhere(raw(input)))
+    return as_tensors(np.nonzero(raw(input)) if as_tuple else np.argwhere(raw(input)))
 
 
-def div(input: Any, other: Any, rounding_mode: str | None = None) -> Any:
-    """Return the quotient, with rounding_mode="floor" or "trunc" rounded down or towards zero."""
-    if rounding_mode == "floor":
-        return _as_tensors(np.floor_divide(input, other))
-    if rounding_mode not in (None, "trunc"):
-        raise ValueError(f"div: rounding_mode={rounding_mode!r}; known are None, 'floor' and 'trunc'.")
-    if rounding_mode and np.result_type(raw(input), raw(other)).kind in "iu":  # a quotient of floats has 53 bits
-        down, left = np.divmod(raw(input), raw(other))
-        return constant(down + ((left != 0) & (down < 0)))
-    found = np.divide(input, other)
-    return _as_tensors(np.trunc(found) if rounding_mode else found)
+def _joining(name: str, inner: Function) -> Function:
+    """Return a function that joins a list of arrays; refuse Tensors that are given one by one."""
 
-
-def _joining(name: str) -> Function:
-    """Return NumPy's function that joins a list of arrays; refuse Tensors that are given one by one."""
-    inner = adapt_function(getattr(np, {"cat": "concatenate"}.get(name, name)))
-
+    @wraps(inner)
     def call(*args: Any, **kwargs: Any) -> Any:
         if args and isinstance(args[0], Tensor):
             raise TypeError(f"torch.{name} takes the Tensors in a list, not one by one. Write torch.{name}([x, y]).")
         return inner(*args, **kwargs)
 
-    call.__name__, call.__doc__ = name, f"Join the Tensors of a list as ``torch.{name}`` does."
     return call
 
 
@@ -161,16 +99,79 @@ def block_diag(*tensors: Any) -> Any:
     return constant(np.concatenate(rows))
 
 
-def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False, side: str | None = None) -> Any:
-    """Return the place of each value in a sorted vector: the first one, or the last one with right=True."""
-    found: Any = np.searchsorted(raw(sorted_sequence), raw(input), "right" if right or side == "right" else "left")
-    return constant(found)
+def searchsorted(sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False,
+                 side: str | None = None, sorter: Any = None) -> Any:  # fmt: skip
+    """Return the place of each value in a sorted vector: the first one, or the last one with right=True.
+
+    Several vectors, along the last axis of an array, have the values of the same rows. `sorter` is their order.
+    """
+    vectors, values = np.asarray(raw(sorted_sequence)), np.asarray(raw(input))
+    if sorter is not None:
+        vectors = np.take_along_axis(vectors, np.asarray(raw(sorter)), -1)
+    if right and side == "left":
+        raise ValueError("searchsorted: right=True and side='left' are opposites. Leave one out.")
+    end: Any = "right" if right or side == "right" else "left"
+    if vectors.ndim == 1:
+        found: Any = np.searchsorted(vectors, values, end)
+    elif vectors.shape[:-1] != values.shape[:-1]:
+        raise ValueError(
+            f"searchsorted: sorted vectors of shape {vectors.shape} need values of shape "
+            f"({', '.join(map(str, vectors.shape[:-1]))}, n); they have {values.shape}. Write values.expand(...)."
+        )
+    else:
+        rows = zip(vectors.reshape(-1, vectors.shape[-1]), values.reshape(-1, values.shape[-1]), strict=True)
+        found = np.reshape([np.searchsorted(*row, end) for row in rows], values.shape)
+    return constant(np.asarray(found, np.int32 if out_int32 else np.int64))
 
 
-def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
+def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
+    """Return the number of the interval between boundaries that each value is in."""
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """Return matrices, along two axes of the result, with the last axis of x as their diagonals."""
+    x = constant(input)
+    before, after = max(-offset, 0), max(offset, 0)  # rows above the diagonal of x, and columns left of it
+    matrices = x[..., None] * np.eye(x.shape[-1], dtype=x.dtype)
+    edges = [(0, 0)] * (x.ndim - 1) + [(before, after), (after, before)]
+    return np.moveaxis(np.pad(matrices, edges) if offset else matrices, (-2, -1), (dim1, dim2))
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> Any:
+    """Return the coordinates of the points of a grid; the vectors may also be in one list."""
+    return as_tensors(np.meshgrid(*words.lengths(tensors), indexing=indexing))  # type: ignore[call-overload]
+
+
+def logit(input: Any, eps: float | None = None) -> Any:
+    """Return ln(x / (1 - x)), with eps of x limited to eps and 1 - eps."""
+    x = constant(input)
+    return special.logit(x if eps is None else np.clip(x, eps, 1 - eps))
+
+
+def norm(
+    input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: None = None, dtype: Any = None
+) -> Any:
+    """Return the p-norm of all entries, or of those along one or more axes; "nuc" is the nuclear norm of matrices."""
+    return as_tensors(words.norm(constant(input), p, dim, keepdim, dtype=dtype))
+
+
+def _softmax(function: Function) -> Function:
+    def call(input: Any, dim: int | None = -1, dtype: Any = None) -> Any:
+        return function(words.cast(constant(input), dtype), axis=-1 if dim is None else dim)
+
+    return call
+
+
+def _each(function: Function) -> Function:
+    return lambda *tensors: as_tensors(function(*words.lengths(tensors)))
+
+
+def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "") -> Any:
     """Return the distances of all rows of x1 from all rows of x2; equal rows have slope 0.
 
-    For p = 2 it takes memory for the result only, for other p for all differences.
+    They are exact whatever compute_mode is. For p = 2 it takes memory for the result only, for other p for all
+    differences.
     """
     if p == 2 and all(np.result_type(raw(x)).kind == "f" and np.ndim(raw(x)) > 1 for x in (x1, x2)):
         return constant(distances(constant(x1), constant(x2)))
@@ -197,24 +198,25 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     return np.linalg.solve(A, B[..., None])[..., 0]
 
 
-def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False) -> Any:
+def linalg_norm(input: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Return a vector norm along one axis, or a matrix norm along two; without `ord`, the root of the sum of squares.
 
     Without `ord` there may be any number of axes.
     """
     if ord is None:
-        return vector_norm(A, 2, dim, keepdim)
-    return _as_tensors(np.linalg.norm(constant(A), ord, axis=words.axes(dim), keepdims=keepdim))
+        return vector_norm(input, 2, dim, keepdim, dtype=dtype)
+    return as_tensors(np.linalg.norm(words.cast(constant(input), dtype), ord, axis=words.axes(dim), keepdims=keepdim))
 
 
-def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
+def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Return the norm of all entries, or of those along one or more axes, as of one vector."""
-    return _as_tensors(np.linalg.vector_norm(constant(x), axis=words.axes(dim), keepdims=keepdim, ord=ord))
+    x = words.cast(constant(x), dtype)
+    return as_tensors(np.linalg.vector_norm(x, axis=words.axes(dim), keepdims=keepdim, ord=ord))
 
 
-def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False) -> Any:
+def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Any:
     """Return the norm of the matrices along two axes."""
-    return _as_tensors(np.linalg.norm(constant(A), ord, axis=words.axes(dim), keepdims=keepdim))
+    return as_tensors(np.linalg.norm(words.cast(constant(A), dtype), ord, axis=words.axes(dim), keepdims=keepdim))
 
 
 def nan_to_num(input: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
@@ -226,12 +228,12 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return
            dim: int | None = None) -> Any:  # fmt: skip
     """Return the distinct entries, or slices of an axis, in order; also the place of each among them, and counts."""
     find: Any = np.unique  # NumPy's types know no flags that are variables
-    return _as_tensors(find(constant(input), return_inverse=return_inverse, return_counts=return_counts, axis=dim))
+    return as_tensors(find(constant(input), return_inverse=return_inverse, return_counts=return_counts, axis=dim))
 
 
-def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
-    """Return X of A X = input, where A = L Lᵀ."""
-    lower = constant(L).mT if upper else constant(L)
+def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Any:
+    """Return X of A X = input, where A = L Lᵀ, and L is the second matrix, or its transpose if `upper`."""
+    lower = constant(input2).mT if upper else constant(input2)
     return solve_triangular(lower.mT, solve_triangular(lower, input, upper=False), upper=True)
 
 
@@ -243,78 +245,54 @@ def _einsum(equation: Any, *operands: Any) -> Any:
     return constant(np.einsum(equation, *arrays, optimize=large))
 
 
-# -- The tables: PyTorch's names, with NumPy's name if it differs
+# -- The tables: PyTorch's names
 
-_SAME = """
-abs absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh argsort argwhere atleast_1d atleast_2d atleast_3d
-bincount broadcast_to ceil clip column_stack concat concatenate conj corrcoef cos cosh cov cross cumprod cumsum deg2rad
-diag diagonal diff divide dot dstack einsum exp exp2 expm1 fix flip fliplr flipud floor floor_divide fmax fmin greater
-greater_equal heaviside hstack hypot imag inner isclose isfinite isin isinf isnan kron less less_equal log log10 log1p
-log2 logaddexp logaddexp2 logical_and logical_not logical_or logical_xor matmul maximum minimum moveaxis multiply
-negative not_equal outer positive rad2deg ravel real remainder reshape roll rot90 round sign signbit sin
-sinc sinh sqrt square squeeze stack subtract swapaxes tan tanh tensordot tile trace trapezoid tril triu true_divide
-trunc vander vdot vstack
-"""
-_ALIAS = {
-    "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan", "atan2": "arctan2",
-    "atanh": "arctanh", "bmm": "matmul", "cat": "concatenate", "div": "divide", "eq": "equal",
-    "ge": "greater_equal", "ger": "outer", "gt": "greater", "le": "less_equal", "lt": "less",
-    "mm": "matmul", "movedim": "moveaxis", "mul": "multiply", "mv": "matmul", "ne": "not_equal", "neg": "negative",
-    "nonzero": "argwhere", "permute": "transpose", "pow": "power", "repeat_interleave": "repeat", "sub": "subtract",
-    "swapdims": "swapaxes", "take_along_dim": "take_along_axis", "transpose": "swapaxes", "trapz": "trapezoid",
-    "unsqueeze": "expand_dims",
-}  # fmt: skip
-_REDUCE = "all any argmax argmin count_nonzero mean nanmean nansum prod sum"
-_NEURAL, _SPECIAL = "log_softmax logsumexp relu sigmoid softmax", "digamma erf erfc logit"
-_LINALG = "cholesky det eigh eigvalsh inv matrix_power multi_dot pinv qr slogdet svd"
 _METHODS = """
-addcdiv addcmul addmm allclose baddbmm chunk clamp clamp_max clamp_min clone cummax cummin dist equal flatten flip frac
-gather index_add index_copy index_fill index_select inverse lerp logdet masked_fill masked_select narrow norm rsqrt
-scatter scatter_add scatter_reduce select split t topk unbind unflatten
+addcdiv addcmul addmm allclose baddbmm chunk clamp clamp_max clamp_min clone cross cummax cummin dist equal flatten flip
+frac gather index_add index_copy index_fill index_select inverse lerp logdet masked_fill masked_select narrow
+repeat_interleave rsqrt scatter scatter_add scatter_reduce select split t take_along_dim topk unbind unflatten
 """
-_FFT = "fft fft2 fftn fftshift ifft ifft2 ifftn irfft rfft"
-
-FUNCTIONS: dict[str, Function] = {
-    **{name: adapt_function(getattr(np, name), name) for name in _SAME.split()},
-    **{name: adapt_function(getattr(np, other), name) for name, other in _ALIAS.items()},
-    **{name: _adapt_reduction(getattr(np, name)) for name in _REDUCE.split()},
-    **{name: adapt_function(getattr(neural, name)) for name in _NEURAL.split()},
-    **{name: adapt_function(getattr(special, name)) for name in _SPECIAL.split()},
-    **{name: adapt_function(getattr(np.linalg, name)) for name in ("cholesky", "det", "matrix_power", "slogdet")},
-    "amax": _adapt_reduction(np.max),
-    "amin": _adapt_reduction(np.min),
-    "lgamma": adapt_function(special.gammaln),
+_IN_NUMPY = table(NUMPYS, np)
+_OWN: dict[str, Function] = {
     "std": _method_as_function(partial(words.variance_or_std, np.std)),
     "var": _method_as_function(partial(words.variance_or_std, np.var)),
     "max": _max_or_min(np.max, np.argmax, np.maximum),
     "min": _max_or_min(np.min, np.argmin, np.minimum),
-    "meshgrid": lambda *tensors, indexing="ij": _as_tensors(np.meshgrid(*tensors, indexing=indexing)),
     "detach": lambda input: constant(input).detach(),
     "reciprocal": lambda input: 1 / constant(input),
-    "numel": np.size,
+    "numel": lambda input: np.size(raw(input)),
     **{name: _method_as_function(METHODS[name]) for name in _METHODS.split()},
-    "sort": sort, "argsort": argsort, "cross": cross, "nonzero": nonzero, "where": where,
+    **{name: _joining(name, _IN_NUMPY[name]) for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack",
+                                                          "dstack", "column_stack")},
+    "softmax": _softmax(neural.softmax), "log_softmax": _softmax(neural.log_softmax),
+    "sort": sort, "argsort": argsort, "nonzero": nonzero, "where": where, "norm": norm,
     "squeeze": _method_as_function(words.squeeze),
-    "div": div, "divide": div, "true_divide": div,
-    "add": adapt_function(words.add_multiple(np.add)),
-    **dict.fromkeys(["sub", "subtract"], adapt_function(words.add_multiple(np.subtract))),
+    **dict.fromkeys(["div", "divide", "true_divide"], _method_as_function(words.div)),
+    "add": in_torch_form(words.add_multiple(np.add), "input, other, *, alpha=", "add"),
+    **{name: in_torch_form(words.add_multiple(np.subtract), "input, other, alpha=", name)
+       for name in ("sub", "subtract")},
     "cosine_similarity": _method_as_function(neural_functions.cosine_similarity),
     "pairwise_distance": _method_as_function(neural_functions.pairwise_distance),
-    **{name: _joining(name) for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack")},
     "einsum": _einsum, "cdist": cdist, "block_diag": block_diag, "cholesky_solve": cholesky_solve,
-    "searchsorted": searchsorted, "nan_to_num": nan_to_num, "unique": unique,
-    "bucketize": lambda input, boundaries, *, right=False: searchsorted(boundaries, input, right=right),
+    "searchsorted": searchsorted, "nan_to_num": nan_to_num, "unique": unique, "meshgrid": meshgrid,
+    "bucketize": bucketize, "diag_embed": diag_embed, "logit": logit,
     "tril_indices": tril_indices, "triu_indices": partial(tril_indices, upper=True),
-    "broadcast_tensors": lambda *tensors: _as_tensors(np.broadcast_arrays(*tensors)),
-    "diag_embed": lambda input: constant(input)[..., None] * np.eye(np.shape(raw(input))[-1]),
+    "atleast_1d": _each(np.atleast_1d), "atleast_2d": _each(np.atleast_2d), "atleast_3d": _each(np.atleast_3d),
+    "broadcast_tensors": lambda *tensors: as_tensors(np.broadcast_arrays(*tensors)),
     "cartesian_prod": lambda *tensors: np.stack(np.meshgrid(*map(constant, tensors), indexing="ij"), -1).reshape(
         -1, len(tensors)),
     "complex": lambda real, imag: constant(real) + 1j * constant(imag),
     "polar": lambda abs, angle: constant(abs) * (np.cos(angle) + 1j * np.sin(angle)),
-    "tensordot": lambda a, b, dims=2: _as_tensors(np.tensordot(a, b, dims)),
+    "tensordot": lambda a, b, dims=2: as_tensors(np.tensordot(a, b, dims)),
 }  # fmt: skip
+FUNCTIONS: dict[str, Function] = {
+    **_IN_NUMPY,
+    **table({"input": "relu sigmoid", "input, dim, keepdim=": "logsumexp"}, neural),
+    **table({"input": "digamma erf erfc lgamma=gammaln"}, special),
+    **table({"input": "det slogdet", "input, n": "matrix_power", "input, upper=": "cholesky"}, np.linalg),
+    **{name: without_out(function, name) for name, function in _OWN.items()},
+}
 
-linalg = Names("torch.linalg", **{name: adapt_function(getattr(np.linalg, name)) for name in _LINALG.split()},
-               solve_triangular=solve_triangular, solve=solve, norm=linalg_norm, vector_norm=vector_norm,
-               matrix_norm=matrix_norm)  # fmt: skip
-fft = Names("torch.fft", **{name: adapt_function(getattr(np.fft, name)) for name in _FFT.split()})
+linalg = Names("torch.linalg", **table(LINALG, np.linalg), solve_triangular=solve_triangular, solve=solve,
+               norm=linalg_norm, vector_norm=vector_norm, matrix_norm=matrix_norm)  # fmt: skip
+fft = Names("torch.fft", **table(FFT, np.fft))

@@ -37,7 +37,7 @@ def save(obj: Any, f: StrPath) -> Path:
     return write_whole(f, seal(_KIND, arrays, text).content)
 
 
-def load(f: StrPath, map_location: Any = None, weights_only: bool = True) -> Any:
+def load(f: StrPath, map_location: Any = None, *, weights_only: bool = True) -> Any:
     """Return the state that `save` wrote, with arrays for Tensors and lists for tuples.
 
     Raises:

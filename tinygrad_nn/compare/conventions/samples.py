@@ -32,7 +32,8 @@ class Samples(NamedTuple):
 def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
     """Return the layout of the samples, from the shapes of weights, data and bias, or None if it is not clear.
 
-    Weights and biases are known by their names. Without a fitting bias, weights and data must fit in one order only.
+    Weights and biases are known by their names. Without a fitting bias, weights and
+    data must fit in one order only, and the data be no integers, which may be indices.
 
     Example:
         >>> layout(["A", "W", "b"], [np.ones((4, 6)), np.ones((3, 4)), np.ones((3, 1))]).sentence
@@ -61,7 +62,7 @@ def layout(labels: Sequence[str], leaves: Sequence[Any]) -> Samples | None:
                 return Samples(axis, count, shapes_text, all_biases)
     for w, x in pairs:
         fits_columns, fits_rows = shapes[w][1] == shapes[x][0], shapes[x][1] == shapes[w][0]
-        if fits_columns != fits_rows:
+        if fits_columns != fits_rows and np.asarray(leaves[labels.index(x)]).dtype.kind not in "biu":  # no indices
             axis = int(fits_columns)
             return Samples(axis, shapes[x][axis], f"{w} {shapes[w]}, {x} {shapes[x]}", ())
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from operator import itemgetter
@@ -102,7 +102,8 @@ def _compare(f: Callable[..., Any], user_inputs: Any, manual: Any, rng: Any) -> 
         explained: list[tuple[int, list[Diagnosis], ComparisonResult]] = []
         for at, result in results:
             diagnoses = _side_effects(
-                comparison, repeated_gradients, changed_labels, is_cotangent_changed, result.right_gradients
+                comparison, repeated_gradients, changed_labels, is_cotangent_changed, result.right_gradients,
+                result.rounding,
             )
             diagnoses += result.diagnoses
             if not any(d.kind in ("inplace_overwrite", "cotangent_ignored", *UNSTEADY) for d in diagnoses):
@@ -279,6 +280,7 @@ def _compare_with_graph(
         yield at, ComparisonResult(
             rows, diagnoses, grads, [*notes, *([note] if note else [])], method, no_effect,
             [np.zeros(g.shape) for g in grads], run_of.sides.differs_between_sides(run_of.rounding), with_guards,
+            rounding,
         )  # fmt: skip
 
 
@@ -405,7 +407,7 @@ def _compute_probes(
 
 def _side_effects(
     comparison: ComparisonInput, repeated_gradients: list[list[Array]], changed_labels: list[str],
-    is_cotangent_changed: bool, right_gradients: list[Array],
+    is_cotangent_changed: bool, right_gradients: list[Array], rounding: Sequence[Array] = (),
 ) -> list[Diagnosis]:  # fmt: skip
     """Return the diagnoses of side effects of the backward, and of a cotangent that it ignores or wrote into."""
     diagnoses = []
@@ -423,11 +425,12 @@ def _side_effects(
         [comparison.user_gradients, *repeated_gradients],
         comparison.labels,
         "Pass the random numbers in, or fix their seed.",
+        rounding,
     )
     if unsteady is not None and is_cotangent_changed:
         text = ("The backward wrote into the upstream gradient that it was given. So with the same array a second call "
-                "returns something else, and other code that uses this gradient gets wrong numbers. Make a copy first: "
-                "`dout = dout.copy()`.")  # fmt: skip
+                "returns something else, and other code that uses this gradient gets wrong numbers. Write into a "
+                "copy of it, made with `.copy()`.")  # fmt: skip
         diagnoses.append(Diagnosis("inplace_overwrite", "the upstream gradient", text, unsteady.evidence))
     elif unsteady is not None:
         diagnoses.append(unsteady)

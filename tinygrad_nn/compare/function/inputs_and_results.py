@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -69,7 +70,7 @@ class ComparisonResult(NamedTuple):
 
     `error` bounds the errors of the right gradients; `ignored` masks the entries that are not compared, because they
     stand at kinks or were not computed. `with_guards` is False if the right gradients are those of the function
-    without constants such as 1e-8.
+    without constants such as 1e-8. `rounding` bounds the rounding of the user's gradients, as far as they are right.
     """
 
     rows: list[Row]
@@ -81,6 +82,7 @@ class ComparisonResult(NamedTuple):
     error: list[Array]
     ignored: list[Array]
     with_guards: bool = True
+    rounding: Sequence[Array] = ()
 
 
 def draw_cotangents(

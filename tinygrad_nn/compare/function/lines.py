@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import chain, combinations, compress, islice
@@ -113,7 +113,8 @@ def with_source_lines(
                 names=labels,
             )
         edits += [e for e in new_edits if not any(set(e.fixes) <= set(other.fixes) for other in edits)]
-    diagnoses = _add_edits(diagnoses, edits, labels, bad)
+    wrong = {label for label, ok in zip(labels, right_here, strict=True) if not ok}
+    diagnoses = _add_edits(diagnoses, edits, labels, bad, wrong)
     explained = {labels[i] for edit in edits for i in edit.fixes}
     if not backwards:
         return diagnoses
@@ -122,15 +123,20 @@ def with_source_lines(
 
 
 def _add_edits(
-    diagnoses: list[Diagnosis], edits: list[Edit], labels: list[str], bad: list[Diagnosis]
-) -> list[Diagnosis]:
-    """Add edits to the diagnoses that they explain; `labels` are the inputs, `bad` the diagnoses of mistakes."""
+    diagnoses: list[Diagnosis], edits: list[Edit], labels: list[str], bad: list[Diagnosis],
+    wrong: Collection[str] = (),
+) -> list[Diagnosis]:  # fmt: skip
+    """Add edits to the diagnoses that they explain.
+
+    `labels` are the inputs, `bad` the diagnoses of mistakes; an edit that mends not all `wrong` gradients says which.
+    """
     named = {label for d in bad for label in _labels(d)}
     joint = {d.where for d in bad if not _labels(d) <= set(labels)}
     rest = [e for e in edits if not {labels[i] for i in e.fixes} & named]  # of inputs without a diagnosis of their own
     for edit in edits:
         is_joint = len(edits) == 1 or (rest == [edit] and len(joint) == 1)
-        diagnoses = _add_edit(diagnoses, edit, [labels[i] for i in edit.fixes], joint if is_joint else set())
+        mended = [labels[i] for i in edit.fixes]
+        diagnoses = _add_edit(diagnoses, edit, mended, joint if is_joint else set(), not {*wrong} <= {*mended})
     return diagnoses
 
 
@@ -151,8 +157,13 @@ def agree(found: Array, right: Array, limit: Any, ignored: Any = False) -> bool:
     return bool(np.count_nonzero((np.abs(found - right) <= limit) | ignored) == found.size)  # ndarray.all takes longer
 
 
-def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str]) -> list[Diagnosis]:
-    """Add an edit to the diagnoses that it explains: those of the inputs `labels`, and those at the places `joint`."""
+def _add_edit(
+    diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: set[str], is_part: bool = False
+) -> list[Diagnosis]:
+    """Add an edit to the diagnoses that it explains: those of the inputs `labels`, and those at the places `joint`.
+
+    If it is only a part of what must change, it says at these places which gradients are right with it.
+    """
     name = edit.names[0] if len(edit.names) == 1 else ""
     place = f"line {edit.lineno}" + (f" ({name})" if name.isidentifier() else "")
     new_diagnoses: list[Diagnosis] = []
@@ -168,7 +179,8 @@ def _add_edit(diagnoses: list[Diagnosis], edit: Edit, labels: list[str], joint: 
             new_diagnoses.append(d if is_told else replace(edit_diagnosis, evidence=evidence))
         else:
             where = re.sub(r"operation \d+ of \d+", place, d.where)
-            evidence = (*d.evidence, edit.sentence, *edit.alternatives_note)
+            mends = f" With this change, the gradient of {names} is right." if is_part and d.where not in labels else ""
+            evidence = (*d.evidence, edit.sentence + mends, *edit.alternatives_note)
             new_diagnoses.append(replace(d, where=where, evidence=evidence))
     explained = [d for d in new_diagnoses if d.where == edit_diagnosis.where]
     return [d for d in new_diagnoses if not (explained and not d.harmless and d.where in labels)]

@@ -5,7 +5,9 @@ A `Mutant` walks back through the graph with its mistake in it, and returns the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +18,10 @@ from ..mistakes import (
     FURTHER,
     Mistake,
     Site,
+    argument_name,
     cut,
     differentiated_arguments,
+    is_computed_from,
     kept_alone,
     mistakes_at,
     uses_of,
@@ -137,9 +141,10 @@ def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
         yield Mutant(kind, text, tuple((p, cut(s)) for p, s in sorted(lost_edges)), cost)
     yield from _exchanges(graph, sites)
     yield from _factors_alone(graph)
+    counts = Counter((name_of(node), sites.get(place, ())[:1]) for place, node in enumerate(graph.operations))
     for places in _similar_places(graph, sites):
-        first = places[0]
-        runs = len(places) if len({sites.get(place, ())[:1] for place in places}) == 1 else 1
+        lines = {(name_of(graph.operations[place]), sites.get(place, ())[:1]) for place in places}
+        runs, all_runs = (len(places), counts[lines.pop()]) if len(lines) == 1 else (1, 1)
         table: dict[tuple[Any, ...], dict[int, Mistake]] = {}
         for place in places:
             for mistake in _mistakes_and_cuts(graph, place):
@@ -150,7 +155,7 @@ def group_mutants(graph: Traced, sites: dict[int, Any]) -> Iterator[Mutant]:
                 kind, text = next(iter(mistakes.values()))[:2]
                 first_mistake = next(iter(mistakes.values()))
                 if first_mistake.linear:
-                    kind, text = _why_lost_in_runs(graph, first, first_mistake.slot, uses, runs)
+                    kind, text = _why_lost_in_runs(graph, list(mistakes), first_mistake.slot, uses, all_runs)
                 cost = first_mistake.cost + (0.02 if runs > 1 else 0.1)  # several lines may fit by chance
                 yield Mutant(kind, text, tuple(sorted(mistakes.items())), cost, False, len(mistakes))
 
@@ -206,13 +211,38 @@ def _mistakes_and_cuts(graph: Traced, place: int) -> Iterator[Mistake]:
 
 
 def _why_lost_in_runs(
-    graph: Traced, place: int, slot: int | None, uses: dict[Node, list[Edge]], times: int
+    graph: Traced, places: Sequence[int], slot: int | None, uses: dict[Node, list[Edge]], runs: int
 ) -> tuple[str, str]:
-    kind, text = why_lost(graph, place, slot, uses)
-    if kind in ("detached", "overwritten_not_accumulated") and times > 2:
-        return ("not_carried_back", (f"The gradient is not passed back through this operation in any of its {times} "
-                                     "runs: what each step passes to the one before is forgotten."))  # fmt: skip
-    return kind, text
+    kind, text = why_lost(graph, places[0], slot, uses)
+    if kind not in ("detached", "overwritten_not_accumulated") or runs < 3:
+        return kind, text
+    node = graph.operations[places[0]]
+    to = "" if slot is None or len(parents_of(node)) < 2 else f"to {argument_name(node, slot)} "
+    recurrent = _is_recurrent(graph, places)
+    whole = f"its {runs} runs" if recurrent else f"the {runs} runs that the result is computed from"
+    count = "any" if len(places) == runs else str(len(places))
+    text = f"The gradient is not passed back {to}through this operation in {count} of {whole}"
+    if recurrent and _is_only_way_back(graph, places, slot, uses):
+        text += ": what each step passes to the one before is forgotten"
+    return "not_carried_back" if recurrent else kind, f"{text}."
+
+
+def _is_recurrent(graph: Traced, places: Sequence[int]) -> bool:
+    """Tell whether arrays flow from each run of an operation into the next, not only a number, as a sum of losses."""
+    nodes = [graph.operations[place] for place in reversed(places)]
+    return all(np.size(a.out) > 1 and is_computed_from(b, a) for a, b in pairwise(nodes))
+
+
+def _is_only_way_back(graph: Traced, places: Sequence[int], slot: int | None, uses: dict[Node, list[Edge]]) -> bool:
+    """Tell whether a gradient goes from each run of an operation to the one before only to this argument, or to all."""
+    nodes = [graph.operations[place] for place in reversed(places)]
+    for a, b, c in zip(nodes, nodes[1:], nodes[2:], strict=False):
+        kept = [] if slot is None else [p for i, p in enumerate(parents_of(b)) if p is not None and i != slot]
+        users = [graph.operations[place] for place, _ in uses[b]]
+        on_the_way = [user for user in users if user is c or is_computed_from(c, user)]
+        if any(is_computed_from(p, a) for p in kept) or any(is_computed_from(user, a, b) for user in on_the_way):
+            return False
+    return True
 
 
 def _similar_places(graph: Traced, sites: dict[int, Any]) -> Iterator[list[int]]:

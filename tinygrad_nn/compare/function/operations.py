@@ -11,7 +11,7 @@ from ...primitive import sum_to
 from ..conventions.returned import differ_by_ones_in_front
 from ..diagnosis import Diagnosis, Row
 from ..factors import Factor
-from ..mistakes import USUAL, is_computed_from, uses_of, why_lost
+from ..mistakes import USUAL, argument_name, is_computed_from, uses_of, why_lost
 from ..numerical.noise import has_float32_values
 from ..pattern import describe, fraction
 from ..tiny_constants import effect_of_tiny_constant, largest_difference
@@ -219,7 +219,9 @@ def _find_joint_diagnosis(data: GradientData, wrong: list[int], searches: list[S
     all_inputs = list(range(len(data.user_gradients)))
     candidates: list[tuple[float, Diagnosis]] = []
     common_factor = fit_factor(data, wrong, lambda trace, right_inputs: right_inputs)
-    if common_factor is not None and not common_factor.is_one:
+    one_number = not data.probes and sum(data.user_gradients[i].size for i in wrong) == 1
+    named = common_factor is not None and not (one_number and "." in common_factor.name and not common_factor.others)
+    if named and common_factor is not None and not common_factor.is_one:
         label, is_operation = ", ".join(data.label(i) for i in wrong), False
         if len(wrong) == len(all_inputs) > 1 and data.trace.operations and common_factor.name != "0":
             label, is_operation = describe_operation(data.trace, 0), True
@@ -273,14 +275,15 @@ def _cost_and_diagnosis(data: GradientData, match: Match, wrong: Sequence[int]) 
         slot = mutant.slot if mutant.slot is not None and mutant.slot < len(node.primitive.rule_tex) else 0
         equation = str(node.primitive.rule_tex[slot] or "")
     if not mutant.linear:
-        times = "" if factor.is_one else f" It is also multiplied by {_factor_text(data, factor)}."
+        are = "It is" if mutant.remake is None else "They are"
+        times = "" if factor.is_one else f" {are} also multiplied by {_factor_text(data, factor)}."
         cost = mutant.cost + 0.5 * bool(times)
         return cost, Diagnosis(mutant.kind, label, mutant.text + times, _evidence(data), equation, name)
     if factor.name == "0":
         diagnosis = _lost_gradient_diagnosis(data, mutant, label, equation)
         return CUTS.get(diagnosis.kind, 1.02), diagnosis
     return 1.15 if factor.is_sign else 1.3 if factor.name in ("2", "1/2", "N", "1/N") else 1.6, _scale_diagnosis(
-        data, label, factor, equation, name)
+        data, label, factor, equation, name, argument="" if mutant.slot is None else argument_name(node, mutant.slot))
 
 
 def _evidence(data: GradientData) -> tuple[str, ...]:
@@ -296,14 +299,16 @@ def _factor_text(data: GradientData, factor: Factor) -> str:
 
 
 def _scale_diagnosis(
-    data: GradientData, label: str, factor: Factor, equation: str, name: str, is_operation: bool = True
-) -> Diagnosis:
+    data: GradientData, label: str, factor: Factor, equation: str, name: str, is_operation: bool = True,
+    argument: str = "",
+) -> Diagnosis:  # fmt: skip
+    the_gradient = f"The gradient that is passed back to {argument}" if argument else "The gradient"
     suffix = " from here on" if is_operation else ""
     if factor.is_sign:
-        return Diagnosis("sign", label, f"The gradient has the wrong sign{suffix}.", _evidence(data), equation, name)
+        return Diagnosis("sign", label, f"{the_gradient} has the wrong sign{suffix}.", _evidence(data), equation, name)
     if factor.name == "0":
         return Diagnosis("scale", label, "The gradient is 0, and should not be.", _evidence(data), equation, name, "0")
-    text = f"The gradient is {_factor_text(data, factor)} times the right one{suffix}."
+    text = f"{the_gradient} is {_factor_text(data, factor)} times the right one{suffix}."
     return Diagnosis("scale", label, text, _evidence(data), equation, name, factor.name)
 
 

@@ -31,11 +31,7 @@ def recomputed_mutants(graph: Traced, user_gradients: Sequence[Array]) -> Iterat
 
 
 def _entry(kind: str, text: str, place: int, remake: Remake, key: Any, cost: float = FAR) -> Mutant:
-    sentence = (
-        f"{text} So this value, recomputed in the backward pass, and all values that follow from it differ from "
-        "those of the forward pass."
-    )
-    return Mutant(kind, sentence, ((place, Mistake(kind, text, None, key=key)),), cost, remake=remake)
+    return Mutant(kind, text, ((place, Mistake(kind, text, None, key=key)),), cost, remake=remake)
 
 
 def _skipped_operations(place: int, node: Node) -> Iterator[Mutant]:
@@ -50,7 +46,9 @@ def _skipped_operations(place: int, node: Node) -> Iterator[Mutant]:
         dropped = name == "multiply" and len(np.unique(others[0])) == 2 and not others[0].all()
         kind = "mask_missing" if name in MASKS else "dropout_mask_missing" if dropped else "wrong_value"
         parent: Any = parents_of(node)[slot]
-        text = f"The backward pass leaves out {name}: {value_name(parent)} is used instead of its result."
+        text = f"The gradients are as if {name} were left out: {value_name(parent)} stands in place of its result."
+        unlike = (f"The gradients are as if {value_name(parent)} stood in place of the result of {name} in all that "
+                  "follows from it.")  # fmt: skip
 
         def skipped(graph: Traced, place: int, slot: int = slot) -> Node:
             node = graph.operations[place]
@@ -63,7 +61,7 @@ def _skipped_operations(place: int, node: Node) -> Iterator[Mutant]:
 
         factor = name in ("multiply", "divide") and others[0].size == 1  # in a linear graph, better called a factor
         yield _entry(kind, text, place, skipped, (slot, "skipped"), FACTOR if factor else FAR)
-        yield _entry(kind, text, place, replaced, (slot, "replaced"), FACTOR if factor else RARE + FAR - 1)
+        yield _entry(kind, unlike, place, replaced, (slot, "replaced"), FACTOR if factor else RARE + FAR - 1)
 
 
 def _constants(graph: Traced, place: int, node: Node, user_gradients: Sequence[Array]) -> Iterator[Mutant]:
@@ -89,7 +87,9 @@ def _constants(graph: Traced, place: int, node: Node, user_gradients: Sequence[A
         for value, clause in variants.items():
             if behind or value != float(c):
                 other_sum = partial(make, value=value)
-                yield _entry("wrong_epsilon", f"Epsilon {clause}.", place, other_sum, (behind, value), RARE)
+                text = (f"Epsilon {clause}. So this value, recomputed in the backward pass, and all values that follow "
+                        "from it differ from those of the forward pass.")  # fmt: skip
+                yield _entry("wrong_epsilon", text, place, other_sum, (behind, value), RARE)
 
 
 def _added_epsilon(node: Any) -> float:

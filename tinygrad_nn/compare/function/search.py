@@ -299,7 +299,7 @@ def _fitting_factor(data: GradientData, mutant: Mutant, input_numbers: Sequence[
                                               for a, b in zip(right, mutant_gradients, strict=True)]  # fmt: skip
 
         factor = fit_factor(data, input_numbers, lost_part, True)
-        return None if factor is None or factor.is_one else factor
+        return None if factor is None or factor.is_one or _is_any_number(data, mutant, factor) else factor
     mutant_gradients = mutant.walk(data.trace)
     if mutant_gradients is None or all(
         equal_to_rounding(data, mutant_gradients[i], data.right_gradients[i]) for i in input_numbers
@@ -310,3 +310,14 @@ def _fitting_factor(data: GradientData, mutant: Mutant, input_numbers: Sequence[
     )
     is_lost = factor is not None and factor.name == "0"
     return None if is_lost and any(np.any(data.user_gradients[i]) for i in input_numbers) else factor
+
+
+def _is_any_number(data: GradientData, mutant: Mutant, factor: Factor) -> bool:
+    """Tell whether a factor without a name is that of a gradient that is one number, at one point: any number fits."""
+    if data.probes or "." not in factor.name or factor.others:
+        return False
+    g = np.asarray(right_cotangents(data.trace)[mutant.place])
+    node = data.trace.operations[mutant.place]
+    passed, value = (g, node.out) if mutant.slot is None else (
+        rule_results(node, g)[mutant.slot], args_of(node)[mutant.slot])  # fmt: skip
+    return np.size(value) == 1 or np.unique(passed).size == 1

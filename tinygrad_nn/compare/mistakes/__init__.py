@@ -9,7 +9,18 @@ operations of this name, and one marked ``@finds()`` those at any operation.
 
 from . import attention, elementwise, images, indexing, normalisation, products, recurrent, softmax, sums
 from .missing_edges import cut, is_computed_from, kept_alone, uses_of, why_lost
-from .mistake import FAR, FURTHER, RARE, USUAL, Mistake, Site, differentiated_arguments, mistakes_at, value_name
+from .mistake import (
+    FAR,
+    FURTHER,
+    RARE,
+    USUAL,
+    Mistake,
+    Site,
+    argument_name,
+    differentiated_arguments,
+    mistakes_at,
+    value_name,
+)
 
 __all__ = [
     "FAR",
@@ -18,6 +29,7 @@ __all__ = [
     "USUAL",
     "Mistake",
     "Site",
+    "argument_name",
     "attention",
     "value_name",
     "cut",

@@ -133,9 +133,9 @@ def _has_other_inputs(graph: Traced, node: Node, leaf: Node) -> bool:
     return any(n in graph.inputs for n in _computed_from(node, {leaf}))
 
 
-def is_computed_from(node: Node, leaf: Node) -> bool:
-    """Tell whether a value was computed from `leaf`."""
-    return any(n is leaf for n in _computed_from(node, set(), leaf.index))
+def is_computed_from(node: Node, leaf: Node, *around: Node) -> bool:
+    """Tell whether a value was computed from `leaf`, not only through the values `around`."""
+    return any(n is leaf for n in _computed_from(node, set(around), leaf.index))
 
 
 def _computed_from(node: Node, seen: set[Node], oldest: int = -1) -> Iterator[Node]:

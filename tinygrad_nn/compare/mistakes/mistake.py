@@ -128,6 +128,12 @@ def value_name(node: Node) -> str:
     return "the input" if node.primitive is None else f"the result of {node.primitive.name}"
 
 
+def argument_name(node: Node, slot: int) -> str:
+    """Return what to call an argument of an operation in a sentence, with its position if its name is not unique."""
+    names = [None if parent is None else value_name(parent) for parent in parents_of(node)]
+    return str(names[slot]) if names.count(names[slot]) == 1 else f"argument {slot + 1} ({names[slot]})"
+
+
 def begin_sentence(text: str) -> str:
     """Return a sentence with its first letter capitalized, unless it begins with the name of a variable."""
     return f"{text[0].upper()}{text[1:]}" if text.startswith(("the ", "what ")) else text

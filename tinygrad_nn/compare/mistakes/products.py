@@ -163,7 +163,7 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
             for which, row in (("last", -1), ("first", 0)):
                 text = f"Only the {which} row of the product contributes to the gradient; all rows should be added."
                 yield Mistake("overwritten_not_accumulated", text,
-                              lambda s, row=row: np.outer(s.args[0][row], s.g[row]), 1)  # fmt: skip
+                              lambda s, row=row: _of_row(s, row), 1)  # fmt: skip
         if np.shape(node.out) == np.shape(args[slot]):
             yield Mistake("missing_factor", "The other factor of the product is missing in the backward pass.",
                           lambda s: s.g, slot)  # fmt: skip
@@ -177,6 +177,13 @@ def matrices(graph: Traced, place: int) -> Iterator[Mistake]:
         if len(own) >= 2 and own[-1] == own[-2] and slot == 1:
             yield Mistake("transpose", "The gradient of a factor is transposed.",
                           lambda s, i=slot: np.swapaxes(s.slots[i], -1, -2), slot)  # fmt: skip
+
+
+def _of_row(s: Site, row: int) -> Any:
+    """Return the gradient of the second factor from one row; raise ValueError if it is 0, as if all were lost."""
+    if not np.any(s.g[row]):
+        raise ValueError("the gradient of this row is 0")
+    return np.outer(s.args[0][row], s.g[row])
 
 
 @finds()
