@@ -217,7 +217,9 @@ def _further_batches(
 ) -> Iterator[Batch]:
     """Yield batches with other numbers of columns and of what else is counted, and with other constants."""
     rng = np.random.default_rng(1)
-    for code in chain(_with_other_constants(comparison.code, rng), islice(_with_other_sizes(comparison.code), SIZES)):
+    given = comparison.code
+    rows = _with_other_rows(given, single=True) if any(right_here) else ()  # else nothing tells whether these are valid
+    for code in islice(chain(_with_other_constants(given, rng), rows, _with_other_sizes(given)), SIZES):
         batch = _first_batch(comparison, compute_right, [code], nearby, rng, right_here)
         if batch is not None:
             yield batch
@@ -229,9 +231,12 @@ def _first_batch(
 ) -> Batch | None:  # fmt: skip
     """Return a batch of the first code that runs at random inputs, or None.
 
-    Gradients that are right here must be right there as well if other code is drawn, else the code is not made for such
-    inputs: ``p - y`` is no gradient where a column of ``y`` is left out.
+    Gradients that are right here must be right there as well if other code is drawn, and have the shape of their input
+    if they have it here, else the code is not made for such inputs: ``p - y`` is no gradient where a column of ``y`` is
+    left out.
     """
+    shapes_here = [g.shape == x.shape for g, x in zip(
+        comparison.user_gradients, comparison.float64_inputs, strict=True)]  # fmt: skip
     for code in codes:
         leaves = [draw(np.asarray(code.inputs.leaves[i], dtype=x.dtype), rng)
                   for i, x in zip(code.inputs.float_indices, comparison.float64_inputs, strict=True)]  # fmt: skip
@@ -243,7 +248,9 @@ def _first_batch(
         except Exception:  # user code may raise anything for inputs that it was not made for
             continue
         batch = Batch(code, leaves, g, outs, right_gradients, error, [~np.isfinite(r) for r in right_gradients])
-        if code is comparison.code or all(compress(_right(batch, gradients), right_here)):
+        have_shape = [g.shape == x.shape for g, x in zip(gradients, leaves, strict=True)]
+        if code is comparison.code or (all(compress(_right(batch, gradients), right_here))
+                                       and all(compress(have_shape, shapes_here))):  # fmt: skip
             return batch
     return None
 
@@ -258,11 +265,15 @@ def _limits(batch: Batch) -> list[Any]:
     return [*map(limit_around, batch.right_gradients, batch.error, batch.ignored)]
 
 
-def _with_other_rows(code: Code) -> Iterator[Code]:
-    """Yield the code with one row less, or one more than two, in arrays with as many rows as one of the matrices."""
+def _with_other_rows(code: Code, single: bool = False) -> Iterator[Code]:
+    """Yield the code with one row less, or one more than two, in arrays with as many rows as one of the matrices.
+
+    If there are matrices with more rows, those with a single one, as labels of one output, change only if `single`.
+    """
     matrices = [x for x in code.inputs.leaves if isinstance(x, np.ndarray) and x.ndim > 1]
     lengths = dict.fromkeys(map(len, matrices))
-    for rows in [n for n in lengths if n > 1] or lengths:  # one row of labels is one output
+    many = [n for n in lengths if n > 1]
+    for rows in [n for n in lengths if n == 1 and many] if single else many or lengths:
         axes = [(i, 0) for i, x in enumerate(code.inputs.leaves) if np.shape(x)[:1] == (rows,)]
         yield _resized(code, axes, _one_less(rows))
 
