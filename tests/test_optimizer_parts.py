@@ -324,13 +324,35 @@ def test_a_scheduler_may_begin_where_a_loaded_training_stands(name: str) -> None
     with pytest.raises(KeyError, match=f"{name}: group 0 has no 'initial_lr'; load the optimizer's state or"):
         make(optimizer, 1)
     whole = make(optimizer, -1)
-    for _ in range(3):
+    finished = 3  # the last epoch before the training was saved
+    for _ in range(finished + 1):
         whole.step()
     late = optim.SGD([{"params": leaves(1.0), "initial_lr": 2.0}], lr=whole.get_last_lr()[0])
-    again = make(late, 3)
-    assert again.last_epoch == 4
-    whole.step()
-    assert again.get_last_lr() == pytest.approx(whole.get_last_lr(), rel=1e-12, abs=1e-15)
+    again = make(late, finished)
+    for epoch in range(finished + 1, 12):
+        assert (again.last_epoch, whole.last_epoch) == (epoch, epoch)
+        assert again.get_last_lr() == pytest.approx(whole.get_last_lr(), rel=1e-12, abs=1e-15)
+        again.step()
+        whole.step()
+
+
+@pytest.mark.parametrize(("name", "arguments", "rates"), [
+    ("LinearLR", (0.3, 1.0, 5), [0.1, 0.119444, 0.138889, 0.138889]),
+    ("ExponentialLR", (0.8,), [0.1, 0.08, 0.064, 0.0512]),
+    ("PolynomialLR", (6, 2.0), [0.1, 0.044444, 0.011111, 0.0]),
+    ("CosineAnnealingLR", (10, 0.01), [0.1, 0.084199, 0.066683, 0.049167]),
+    ("MultiplicativeLR", (lambda t: 0.9,), [0.1, 0.09, 0.081, 0.0729]),
+])  # fmt: skip
+def test_a_resumed_schedule_goes_on_from_the_rate_of_the_optimizer(
+    name: str, arguments: tuple[Any, ...], rates: list[float]
+) -> None:
+    optimizer = optim.SGD([{"params": leaves(1.0), "initial_lr": 0.1}], lr=0.1)  # 0.1 is not the rate of epoch 3
+    scheduler = getattr(S, name)(optimizer, *arguments, last_epoch=2)
+    run = scheduler.get_last_lr()
+    for _ in rates[1:]:
+        scheduler.step()
+        run += scheduler.get_last_lr()
+    assert run == pytest.approx(rates, abs=1e-6)  # what PyTorch 2.13 prints, rounded
 
 
 def test_a_cycle_moves_rate_and_momentum_against_each_other() -> None:

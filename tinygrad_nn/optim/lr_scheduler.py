@@ -48,7 +48,9 @@ class LRScheduler:
 
     Args:
         optimizer: one with ``param_groups``, such as ``optim.SGD(...)``.
-        schedule: f, one for all groups or one for each; last_epoch: -1, or the step at which a loaded training stands.
+        schedule: f, one for all groups or one for each.
+        last_epoch: -1, or the last epoch that a loaded training has finished. Then ``group["lr"]`` has to be the
+            learning rate of the next epoch, and ``group["initial_lr"]`` η: both are in the optimizer's state.
 
     Attributes:
         last_epoch: t; base_lrs: η of each group.
@@ -88,7 +90,14 @@ class LRScheduler:
         self._bases = list(self.base_lrs)
         self._last_lr: list[float] = []
         self.last_epoch = last_epoch
-        self.step()
+        if last_epoch == -1 or self.overwrites:
+            self.step()
+            return
+        self.last_epoch += 1
+        rates = [float(raw(group["lr"])) for group in optimizer.param_groups]
+        now = enumerate(zip(self.schedules, rates, strict=True))
+        self._bases = [self._base(k, schedule, self.last_epoch, rate) for k, (schedule, rate) in now]
+        self._last_lr = rates
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(step {self.last_epoch}, lr {', '.join(f'{r:.4g}' for r in self.get_last_lr())})"
