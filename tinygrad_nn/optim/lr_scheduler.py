@@ -16,6 +16,7 @@ from ..common.spelling import named_options, no_attribute
 from ..tensor import raw
 from . import schedules
 from .plateau import Plateau, PlateauState
+from .scheduler_inputs import check_state, factor_schedules, per_group
 
 Rate = Callable[[int, float], float]
 __all__ = [
@@ -86,7 +87,7 @@ class LRScheduler:
                 raise KeyError(f"{name}: group {k} has no 'initial_lr'; load the optimizer's state or omit last_epoch.")
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [float(raw(group["initial_lr"])) for group in optimizer.param_groups]
-        self.schedules = _per_group(name, "schedule", schedule, len(self.base_lrs))
+        self.schedules = per_group(name, "schedule", schedule, len(self.base_lrs))
         self._bases = list(self.base_lrs)
         self._last_lr: list[float] = []
         self.last_epoch = last_epoch
@@ -234,7 +235,7 @@ class LambdaLR(LRScheduler):
     overwrites = True
 
     def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, _factor_schedules("LambdaLR", lr_lambda), last_epoch)
+        super().__init__(optimizer, factor_schedules("LambdaLR", lr_lambda), last_epoch)
 
 
 @named_options()
@@ -242,7 +243,7 @@ class MultiplicativeLR(LRScheduler):
     """The previous learning rate times ``lr_lambda(t)``. As ``torch.optim.lr_scheduler.MultiplicativeLR``."""
 
     def __init__(self, optimizer: Any, lr_lambda: Any, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, _factor_schedules("MultiplicativeLR", lr_lambda), last_epoch)
+        super().__init__(optimizer, factor_schedules("MultiplicativeLR", lr_lambda), last_epoch)
 
     def step(self, epoch: int | None = None) -> None:
         """Multiply the learning rate of each group, except at step 0."""
@@ -286,12 +287,12 @@ class OneCycleLR(LRScheduler):
         groups = getattr(optimizer, "param_groups", [])
         form = pct_start, anneal_strategy, div_factor, final_div_factor, three_phase
         curve = schedules.OneCycle(total_steps, None, *form)
-        tops = _per_group(name, "max_lr", max_lr, len(groups))
+        tops = per_group(name, "max_lr", max_lr, len(groups))
         self.momenta: list[tuple[float, float]] | None = None
         if cycle_momentum:
             if groups and not any(key in groups[0] for key in ("momentum", "betas")):
                 raise ValueError(f"{name}: {type(optimizer).__name__} has no momentum; write cycle_momentum=False.")
-            lows, highs = (_per_group(name, "momentum", one, len(groups)) for one in (base_momentum, max_momentum))
+            lows, highs = (per_group(name, "momentum", one, len(groups)) for one in (base_momentum, max_momentum))
             self.momenta = list(zip(highs, lows, strict=True))
         if last_epoch == -1:
             for group, top in zip(groups, tops, strict=True):
@@ -334,7 +335,7 @@ class _CompositeScheduler:
             ValueError: the state is of other schedulers; nothing is changed then.
         """
         before = _CompositeScheduler.state_dict(self)["schedulers"]
-        _check_state(self, state_dict)
+        check_state(self, state_dict)
         if (count := len(state_dict["schedulers"])) != len(before):
             raise ValueError(f"{type(self).__name__}: {len(before)} schedulers here and {count} in the saved state.")
         try:
@@ -428,7 +429,7 @@ class ReduceLROnPlateau:
                 f"ReduceLROnPlateau: {optimizer!r:.60} has no param_groups; pass optim.SGD(...) or its like. "
                 "A Minimizer takes schedule=optim.Plateau() and observe(metric)."
             )
-        leasts = _per_group("ReduceLROnPlateau", "min_lr", min_lr, len(optimizer.param_groups))
+        leasts = per_group("ReduceLROnPlateau", "min_lr", min_lr, len(optimizer.param_groups))
         rule = Plateau(mode, factor, patience, threshold, threshold_mode, cooldown, eps=eps)
         self.optimizer, self.rules = optimizer, [replace(rule, min_lr=float(least)) for least in leasts]
         self.seen = PlateauState()
@@ -469,26 +470,8 @@ class ReduceLROnPlateau:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Load the result of `state_dict`."""
-        _check_state(self, state_dict)
+        check_state(self, state_dict)
         self.seen, self.last_epoch = PlateauState(*state_dict["plateau"]), state_dict["last_epoch"]
-
-
-def _per_group(name: str, key: str, value: Any, count: int) -> list[Any]:
-    """Return a list with one value per group; a single value is repeated."""
-    if not isinstance(value, list | tuple):
-        return [value] * count
-    if len(value) != count:
-        raise ValueError(f"{name}: {len(value)} values for {key}, {count} groups; give one for each, or one for all.")
-    return list(value)
-
-
-def _factor_schedules(name: str, factor: Any) -> Any:
-    """Return schedules that multiply their base by the result of the user's functions of the epoch."""
-    if isinstance(factor, list | tuple):
-        return [_factor_schedules(name, one) for one in factor]
-    if not callable(factor):
-        raise TypeError(f"{name}: lr_lambda={factor!r:.60}; it needs a function, e.g. lambda epoch: 0.95**epoch.")
-    return lambda t, base: base * factor(t)
 
 
 def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:
@@ -499,10 +482,3 @@ def _check_parts(name: str, optimizer: Any, schedulers: Sequence[Any]) -> None:
             raise TypeError(f"{name}: {one!r:.60} is not a scheduler that steps without a metric, such as StepLR(...).")
         if one.optimizer is not optimizer:
             raise ValueError(f"{name}: {type(one).__name__} belongs to another optimizer; create all for the same one.")
-
-
-def _check_state(scheduler: Any, saved: Any) -> None:
-    """Raise if a saved state has other keys than that of this scheduler."""
-    name, keys = type(scheduler).__name__, sorted(scheduler.state_dict())
-    if not isinstance(saved, Mapping) or sorted(saved) != keys:
-        raise ValueError(f"{name}: load_state_dict takes what state_dict() returned, a dict of {', '.join(keys)}.")
