@@ -39,7 +39,7 @@ conjugate = declare(np.conjugate, r"\bar x",
 
 
 def _angle(z: Array, deg: bool = False) -> Array:
-    angle = np.arctan2(imag(z), real(z))
+    angle = np.arctan2(imag(z) if z.dtype.kind == "c" else 0, real(z))
     return angle * (180 / np.pi) if deg else angle  # the factor by which NumPy multiplies
 
 

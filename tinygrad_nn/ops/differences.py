@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..common.printable import counted
 from ..primitive import REGISTRY, Array, declare
-from .plain import as_operand, override
+from .plain import as_operand, override, whole_as_float64
 from .sequence import index_along
 
 _NONE: Any = object()
@@ -53,6 +53,8 @@ def _diff_between(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NONE, appe
 def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Array:
     """Return np.ediff1d of a Tensor: the differences of the flattened array, between `to_begin` and `to_end`."""
     line = np.ravel(as_operand(ary))
+    if line.dtype == bool:
+        raise TypeError("np.ediff1d subtracts, and booleans have no difference; write np.diff(x), or x.astype(int).")
     ends = []
     for name, end in (("to_begin", to_begin), ("to_end", to_end)):
         values = [] if end is None else [np.ravel(as_operand(end))]
@@ -114,13 +116,18 @@ def _steps(spacings: Sequence[Any], shape: Sequence[int]) -> list[Array]:
                 f"np.gradient along an axis of {counted(n, 'entry')} takes a number or {n} coordinates; it got an "
                 f"array of shape {np.shape(spacing)}."
             )
-    return [diff(as_operand(spacing)) if np.ndim(spacing) else spacing for spacing in spacings]
+    return [diff(_signed(as_operand(spacing))) if np.ndim(spacing) else spacing for spacing in spacings]
+
+
+def _signed(x: Any) -> Any:
+    """Return an array; integers as float64, whose differences do not wrap around."""
+    return x if x.dtype == bool else whole_as_float64(x)
 
 
 @override("gradient")
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     """Return np.gradient of a Tensor, or along coordinates that are a Tensor."""
-    f = as_operand(f)
+    f = _signed(as_operand(f))
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
     if edge_order > 2:
         raise ValueError("'edge_order' greater than 2 not supported")

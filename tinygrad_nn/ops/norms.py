@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..primitive import OVERRIDES, Array, Primitive, declare
 from .elementwise import divisor
 from .linalg import as_array, conj
-from .plain import as_arrays
+from .plain import as_arrays, whole_as_float64
 from .reduce import keep_axes
 
 
@@ -35,6 +35,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 
 def _matrix_norm(x: Array, ord: Any, axes: tuple[Any, Any], keepdims: bool) -> Array:
     row, column = normalize_axis_tuple(axes, x.ndim)
+    x = whole_as_float64(x)
     if ord in (None, "f", "fro"):
         return vector_norm(x, axis=(row, column), keepdims=keepdims)
     if x.shape[row] * x.shape[column] == 0 and ord in (1, 2, np.inf, "nuc"):  # the norm of an empty matrix is 0

@@ -90,6 +90,11 @@ def as_operand(x: Any) -> Any:
     return x if is_tensor(x) else np.asarray(x)
 
 
+def whole_as_float64(x: Any) -> Any:
+    """Return an array; integers and booleans as float64, in which NumPy's functions that divide or subtract compute."""
+    return x.astype(np.float64) if x.dtype.kind in "iub" else x
+
+
 def tensors(value: Any) -> list[Any]:
     """Return a list of the Tensors in a value, which may be a Tensor or nested lists and tuples."""
     if isinstance(value, (list, tuple)):

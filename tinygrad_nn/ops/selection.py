@@ -256,7 +256,8 @@ def _piecewise(x: Array, condlist: Any, funclist: Sequence[Any], *args: Any, **k
             out = where(condition, function, out)
         elif condition.any():
             out = REGISTRY["at_set"](out, function(x[condition], *args, **kwargs), index=condition)
-    return out
+    # NumPy cuts off the fractions of what it writes into integers; a gradient would be lost with them
+    return out if getattr(out, "requires_grad", False) else out.astype(x.dtype)
 
 
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Array:

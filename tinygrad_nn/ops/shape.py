@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..primitive import METHODS, OVERRIDES, REGISTRY, Array, declare
-from .plain import as_arrays, is_tensor, override
+from .plain import as_arrays, as_operand, is_tensor, override, whole_as_float64
 
 
 # fmt: off
@@ -269,8 +269,11 @@ def linspace(
     if dtype is not None:
         whole = np.issubdtype(dtype, np.integer)
         samples = np.floor(as_arrays(samples)).astype(dtype) if whole else samples.astype(dtype)
+    if not retstep:
+        return samples
     intervals = num - 1 if endpoint else num
-    return (samples, (stop - start) / intervals if intervals > 0 else np.nan) if retstep else samples
+    width = whole_as_float64(as_operand(stop)) - whole_as_float64(as_operand(start))
+    return samples, width / intervals if intervals > 0 else np.nan
 
 
 @override("logspace")

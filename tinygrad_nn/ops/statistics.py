@@ -16,7 +16,16 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..primitive import Array, Primitive, declare
 from . import reduce
-from .plain import as_arrays, as_operand, checked_dtype, is_tensor, override, refuse_out, require_everywhere
+from .plain import (
+    as_arrays,
+    as_operand,
+    checked_dtype,
+    is_tensor,
+    override,
+    refuse_out,
+    require_everywhere,
+    whole_as_float64,
+)  # fmt: skip
 from .sequence import ranked, sorted_along
 
 # -- Reductions that ignore NaN: NumPy's values and warnings, the rules of `reduce` with a mask
@@ -315,6 +324,7 @@ def _nanpercentile(a: Array, q: Any, *args: Any, **options: Any) -> Array:
 def _median_of(x: Array, axis: Any, keepdims: bool, skip: bool) -> Array:
     """Return the middle entry, or the mean of the two middle entries, along axes."""
     axis = _checked(axis, x.ndim)
+    x = whole_as_float64(x)
     entries = reduce.lines(x, axis)
     if entries.shape[-1] == 0:
         return reduce.mean(x, axis=axis, keepdims=keepdims)  # NaN, with NumPy's warning

@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from ..primitive import FINDERS, OVERRIDES, REGISTRY, Array, Primitive, declare, find_replacement
 from . import reduce
 from .neural import logsumexp
-from .plain import as_arrays, checked_dtype, is_tensor
+from .plain import as_arrays, as_operand, checked_dtype, is_tensor
 from .sequence import cummax, cummin, cumprod, cumsum, index_along, logcumsumexp
 
 
@@ -41,13 +41,19 @@ def _one_axis(x: Array, axis: Any) -> int:
     return normalize_axis_index(0 if axis is None else axis, x.ndim)
 
 
+def _as_added(ufunc: Any, x: Array, axis: Any, dtype: Any, initial: Any) -> tuple[Array, Any]:
+    """Return x and the initial value in the dtype in which the ufunc reduces; raise for axes that do not fit."""
+    kind = ufunc.reduce(np.ones((1,) * x.ndim, x.dtype), axis=axis, dtype=checked_dtype(dtype, as_arrays(x))).dtype
+    start = initial if initial is None else as_operand(initial).astype(kind)
+    return x if x.dtype == kind else x.astype(kind), start
+
+
 def _logaddexp_reduce(
     x: Array, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
 ) -> Array:
     """Return np.logaddexp.reduce of a Tensor."""
-    np.logaddexp.reduce(np.ones((1,) * x.ndim, x.dtype), axis=axis)  # raises for axes or dtypes that do not fit
+    x, initial = _as_added(np.logaddexp, x, axis, dtype, initial)
     x = x if where is True else np.where(where, x, -np.inf)
-    x = x if dtype is None else x.astype(checked_dtype(dtype, as_arrays(x)))
     nothing = reduce.count(x, axis) == 0  # the logarithm of an empty sum is -inf
     out = x.sum(axis=axis, keepdims=keepdims) - np.inf if nothing else logsumexp(x, axis=axis, keepdims=keepdims)
     return out if initial is None else np.logaddexp(out, initial)
@@ -66,9 +72,7 @@ def _reduce_by_steps(ufunc: Any) -> Callable[..., Array]:
     def reduce_by_steps(
         x: Array, axis: Any = 0, dtype: Any = None, keepdims: bool = False, initial: Any = None, where: Any = True
     ) -> Array:
-        ufunc.reduce(np.ones((1,) * x.ndim), axis=axis)  # raises for axes that do not exist or cannot be merged
-        x = x if dtype is None else x.astype(checked_dtype(dtype, as_arrays(x)))
-        start = ufunc.identity if initial is None else initial
+        x, start = _as_added(ufunc, x, axis, dtype, ufunc.identity if initial is None else initial)
         lines = reduce.lines(x, axis)  # (rest, n)
         n, masks = lines.shape[-1], None
         if where is not True:
