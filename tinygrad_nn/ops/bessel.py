@@ -6,12 +6,15 @@ The order is metadata: the derivatives with respect to it have no closed form.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .elementwise import POSITIVE
 from .library import STAND_INS, call_scipy, forward, library, with_parameters
+
+J_ARG = np.exp(0.75j * np.pi).item()  # a in the definition of the Kelvin functions
 
 
 # fmt: off
@@ -148,6 +151,28 @@ airy: Primitive = declare(_airy, r"\operatorname{Ai} x",
                                                               r"g \operatorname{Ai}' x"))
 
 
+# -- The eight Kelvin functions, selected by SciPy's name: ber x + i bei x = J_0(a x) with a = exp(3πi/4)
+
+def _kelvin(x: Array, name: str = "ber") -> Array:
+    """Return ber, bei, ker or kei, or its derivative berp, beip, kerp or keip."""
+    return call_scipy(name, x)
+
+
+def _kelvin_slope(x: Array, name: str) -> Array:
+    """Return the derivative of a Kelvin function: the second ones by f'' + f' / x = -bei, ber, -kei or ker."""
+    if not name.endswith("p"):
+        return kelvin(x, name=name + "p")
+    if name in ("kerp", "keip"):
+        other = -kelvin(x, name="kei") if name == "kerp" else kelvin(x, name="ker")
+        return other - kelvin(x, name=name) / x
+    both = jv(J_ARG * x, order=0.0) - jv(J_ARG * x, order=2.0)  # without a quotient by x, which may be 0
+    return -0.5 * np.imag(both) if name == "berp" else 0.5 * np.real(both)
+
+kelvin: Primitive = declare(_kelvin, r"\operatorname{ber} x",
+    (lambda g, out, x, name="ber": g * _kelvin_slope(x, name),  r"g \operatorname{ber}' x"),
+    domain=POSITIVE)
+
+
 # -- Spherical Bessel functions of integer order
 
 def _neighbours(f: Callable[..., Array], x: Array, n: Array, sign: int) -> Array:
@@ -237,8 +262,6 @@ def _of_real(name: str, f: Primitive) -> Callable[..., Array]:
     return call
 
 
-J_ARG, K_ARG = np.exp(0.75j * np.pi).item(), np.exp(0.25j * np.pi).item()  # rotations for the Kelvin functions
-
 STAND_INS.update({
     **{name: with_parameters(name, f, "order") for name, f in {
         "jv": jv, "jn": jv, "yv": yv, "yn": yv, "iv": iv, "kv": kv, "kn": kv, "ive": ive, "kve": kve,
@@ -248,12 +271,5 @@ STAND_INS.update({
     "hankel1e": lambda v, x: hankel1(x, order=v) * np.exp(-1j * x),
     "hankel2e": lambda v, x: hankel2(x, order=v) * np.exp(1j * x),
     "airy": lambda x: tuple(airy(x, which=which) for which in range(4)),
-    "ber": lambda x: np.real(jv(J_ARG * x, order=0.0)),
-    "bei": lambda x: np.imag(jv(J_ARG * x, order=0.0)),
-    "ker": lambda x: np.real(kv(K_ARG * x, order=0.0)),
-    "kei": lambda x: np.imag(kv(K_ARG * x, order=0.0)),
-    "berp": lambda x: np.real(-J_ARG * jv(J_ARG * x, order=1.0)),
-    "beip": lambda x: np.imag(-J_ARG * jv(J_ARG * x, order=1.0)),
-    "kerp": lambda x: np.real(-K_ARG * kv(K_ARG * x, order=1.0)),
-    "keip": lambda x: np.imag(-K_ARG * kv(K_ARG * x, order=1.0)),
+    **{name: partial(kelvin, name=name) for name in ("ber", "bei", "ker", "kei", "berp", "beip", "kerp", "keip")},
 })  # fmt: skip

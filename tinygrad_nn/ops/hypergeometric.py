@@ -10,6 +10,7 @@ import numpy as np
 from ..primitive import Array, Primitive, declare
 from .elementwise import INSIDE_ONE, POSITIVE
 from .library import STAND_INS, call_scipy, forward, library, with_parameters
+from .plain import as_arrays
 
 
 # fmt: off
@@ -89,6 +90,14 @@ def _exprel(x: Array) -> Array:
     return hyp1f1(x, a=1.0, b=2.0)
 
 
+def _boxcox(ln: Array, power: Array) -> Array:
+    """Return (e^(power ln) - 1) / power, which is ln for the power 0 and finite at ln = -inf for a positive one."""
+    far = np.abs(as_arrays(power) * as_arrays(ln)) > 1
+    near_ln, near_power = np.where(np.isinf(as_arrays(ln)), 0, ln), np.where(far, 0, power)
+    far_power = np.where(far, power, 1)
+    return np.where(far, np.expm1(far_power * ln) / far_power, ln * _exprel(near_power * near_ln))
+
+
 def _powm1(x: Array, y: Array) -> Array:
     """Return x**y - 1 without cancellation; of a negative x it needs a whole y."""
     above = x > 0
@@ -102,8 +111,8 @@ STAND_INS.update({
     "hyp2f1": with_parameters("hyp2f1", hyp2f1, "a", "b", "c"),
     "hyperu": with_parameters("hyperu", hyperu, "a", "b"),
     "_lambertw": lambda x, k, tol: lambertw(x, k=k, tol=tol),
-    "boxcox": lambda x, power: np.log(x) * _exprel(power * np.log(x)),
-    "boxcox1p": lambda x, power: np.log1p(x) * _exprel(power * np.log1p(x)),
+    "boxcox": lambda x, power: _boxcox(np.log(x), power),
+    "boxcox1p": lambda x, power: _boxcox(np.log1p(x), power),
     "inv_boxcox": lambda y, power: np.exp(y * _log1p_over(power * y)),
     "inv_boxcox1p": lambda y, power: np.expm1(y * _log1p_over(power * y)),
     "powm1": _powm1,

@@ -12,12 +12,24 @@ import numpy as np
 from ..primitive import Array, Primitive
 from .elementwise import divisor
 from .neural import sigmoid
-from .plain import is_tensor
+from .plain import as_arrays, is_tensor
 from .special import bessel_i, digamma, erfc, log_sigmoid
+
+
+def _sine_of_degrees(x: Array) -> Array:
+    """Return the sine of an angle in degrees, exactly 0, 1 or -1 at multiples of 90."""
+    rest = np.fmod(x, 360)
+    halves = np.rint(as_arrays(rest) / 180)
+    return (1 - 2 * np.abs(halves % 2)) * np.sin(np.deg2rad(rest - 180 * halves))
+
+
+def _cosine_of_degrees(x: Array) -> Array:
+    return _sine_of_degrees(90 - np.fmod(x, 360))
+
 
 # Name in scipy.special -> its replacement, with SciPy's order of arguments. A row with the same name needs no entry.
 STAND_INS: dict[str, Callable[..., Any]] = {
-    "cosdg": lambda x: np.cos(np.deg2rad(x)),
+    "cosdg": _cosine_of_degrees,
     "cosm1": lambda x: -2 * np.sin(x / 2) ** 2,
     "exp10": lambda x: 10.0**x,
     "expit": sigmoid,
@@ -25,11 +37,11 @@ STAND_INS: dict[str, Callable[..., Any]] = {
     "i1": lambda x: bessel_i(x, order=1),
     "log_expit": log_sigmoid,
     "ndtr": lambda x: 0.5 * erfc(x * -sqrt(0.5)),
-    "cotdg": lambda x: 1 / np.tan(np.deg2rad(x)),
+    "cotdg": lambda x: _cosine_of_degrees(x) / _sine_of_degrees(x),
     "psi": digamma,
     "pseudo_huber": lambda delta, r: delta * r * (r / divisor(np.hypot(delta, r) + delta)),
-    "sindg": lambda x: np.sin(np.deg2rad(x)),
-    "tandg": lambda x: np.tan(np.deg2rad(x)),
+    "sindg": _sine_of_degrees,
+    "tandg": lambda x: _sine_of_degrees(x) / _cosine_of_degrees(x),
 }
 FORWARDS: set[str] = set()  # the names of rows whose forward is the SciPy function of the same name
 

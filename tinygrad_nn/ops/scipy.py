@@ -26,8 +26,8 @@ RESERVED.update("""
     airy beta beta_slope betainc betaincc betainccinv betaincinv betaln binom cosh_integral cosine_integral dawsn
     ellipe ellipk ellipkm1 entr erfcinv erfcx erfi erfinv exp1 expi expn fresnel_c fresnel_s gamma gamma_slope
     gammainc gammaincc gammainccinv gammaincinv hankel1 hankel2 hyp0f1 hyp1f1 hyp2f1 hyperu i0e i1e inverse_mills iv
-    ive j0 j1 jv k0 k0e k1 k1e kl_div kv kve lambertw log_ndtr loggamma mills_excess modstruve ndtri ndtri_exp
-    owens_t poch rel_entr rgamma sine_integral sinh_integral spence spherical_in spherical_jn spherical_kn
+    ive j0 j1 jv k0 k0e k1 k1e kelvin kl_div kv kve lambertw log_ndtr loggamma mills_excess modstruve ndtri
+    ndtri_exp owens_t poch rel_entr rgamma sine_integral sinh_integral spence spherical_in spherical_jn spherical_kn
     spherical_yn stdtr stdtrit struve wrightomega xlog1py xlogy y0 y1 yv zeta
 """.split())  # noqa: SIM905
 _loaded: list[str] = []

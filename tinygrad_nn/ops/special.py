@@ -214,7 +214,8 @@ def _polygamma(x: Array, order: int = 1) -> Array:
 
     .. math:: \psi^{(n)}(x) = \frac{d^{n+1}}{dx^{n+1}} \ln \Gamma(x)
 
-    At 0, -1, -2, ... it is infinite for odd orders and NaN for even ones. The argument comes first, `polygamma(x, 1)`;
+    At 0, -1, -2, ... it is infinite for odd orders and NaN for even ones, but order 0 is -inf at 0.0 and inf at -0.0.
+    The argument comes first, `polygamma(x, 1)`;
     `tinygrad_nn.special.polygamma(1, x)` has the arguments in SciPy's order.
 
     Source:
@@ -231,11 +232,12 @@ def _polygamma(x: Array, order: int = 1) -> Array:
     if positive.all():
         return _polygamma_positive(x, int(order))
     out = _polygamma_positive(np.where(positive, x, 1 - x), int(order))
-    return np.where(positive, out, (-1) ** order * out - _cot_derivative(x, int(order)))
+    out = np.where(positive, out, (-1) ** order * out - _cot_derivative(x, int(order)))
+    return np.where(x == 0, -np.copysign(np.inf, x), out) if order == 0 else out
 
 
 def _digamma(x: Array) -> Array:
-    r"""Return the logarithmic derivative of the gamma function; NaN at 0, -1, -2, ...
+    r"""Return the logarithmic derivative of the gamma function; infinite at 0, NaN at -1, -2, ...
 
     .. math:: \psi(x) = \Gamma'(x) / \Gamma(x)
 
@@ -287,7 +289,7 @@ def _bessel_i(x: Array, order: int = 1) -> Array:
         ratio = x / (2 * k + x * ratio)  # I_k / I_{k-1}
         if k <= order:
             out = out * ratio
-    return out
+    return np.where(np.abs(x) > 720, np.where(x > 0, np.inf, (-1) ** order * np.inf), out)  # as overflow would be
 
 bessel_i: Primitive = declare(_bessel_i, r"I_n(x)",
     (lambda g, out, x, order=1: 0.5 * g * (bessel_i(x, order=abs(order - 1)) + bessel_i(x, order=order + 1)),

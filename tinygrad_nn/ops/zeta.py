@@ -6,13 +6,15 @@ summation.
 
 from __future__ import annotations
 
-from math import comb, factorial, pi
+from math import comb, factorial, log, pi
 
 import numpy as np
 
 from ..primitive import Array, Primitive, declare
 from .gamma import gamma
 from .library import STAND_INS
+from .plain import as_arrays
+from .special import gammaln
 
 TERMS = 12
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330,
@@ -37,7 +39,8 @@ def _zeta(x: Array, y: Array, order: int = 0) -> Array:
             size = b / factorial(2 * j) * (q + TERMS) ** (1.0 - 2 * j)
             factors.append([r * size for r in rising])
         tail = sum(comb(order, i) * (-ln) ** (order - i) * f for row in factors for i, f in enumerate(row))
-        out = tail * np.exp(-s * ln)
+        decay = np.exp(-s * ln)
+        out = np.where(decay == 0, 0, tail) * decay  # the tail of a large s may overflow
         for k in reversed(range(TERMS)):
             out = out + (-np.log(q + k)) ** order * (q + k) ** -s
     return np.where((s == 1) & (q > 0), np.inf if order % 2 == 0 else -np.inf, out).astype(dtype)
@@ -54,11 +57,17 @@ zeta: Primitive = declare(_zeta, r"\frac{\partial^n}{\partial x^n} \zeta(x, y)",
 
 
 def _riemann(x: Array) -> Array:
-    """Return Riemann's zeta function for real x; for x < 0 by its functional equation."""
-    below = x < 0
+    """Return Riemann's zeta function for real x; below -0.1 by its functional equation, which loses digits at 0."""
+    below = x < -0.1
     low, high = np.where(below, x, -1), np.where(below, 2, x)
-    mirrored = 2 * (2 * pi) ** (low - 1) * np.sin(0.5 * pi * low) * gamma(1 - low) * zeta(1 - low, 1.0)
-    return np.where(below, mirrored, zeta(high, 1.0))
+    half = np.rint(0.5 * as_arrays(low))  # the sine, of low less the nearest even number, is 0 at even numbers
+    sine = (1 - 2 * np.abs(half % 2)) * np.sin(0.5 * pi * (low - 2 * half))
+    few = low > -160  # the gamma function overflows beyond
+    some, many = np.where(few, low, -1), np.where(few, -1, low)
+    log_size = gammaln(1 - many) + (many - 1) * log(2 * pi)
+    log_size = np.where((as_arrays(sine) == 0) & ~few, 0, log_size)
+    size = np.where(few, gamma(1 - some) * (2 * pi) ** (some - 1), np.exp(log_size))
+    return np.where(below, 2 * sine * size * zeta(1 - low, 1.0), zeta(high, 1.0))
 
 
 STAND_INS.update({

@@ -111,16 +111,17 @@ def entrywise(call: Call) -> Any:
 
 entrywise.takes_options = False  # type: ignore[attr-defined]
 ENTRYWISE = (
-    "power", "absolute_power", "erfc", "gammaln", "digamma", "polygamma", "i0", "bessel_i", "sinc", "logit", "prelu",
-    "softsign", "hard_tanh", "hard_sigmoid", "hard_swish", "real", "imag", "within_one", "nan_to_num", "fraction",
-    "mantissa", "exponent", "round", "jv", "yv", "iv", "kv", "ive", "kve", "j0", "j1", "y0", "y1", "k0", "k1", "i0e",
-    "i1e", "k0e", "k1e", "hankel1", "hankel2", "airy", "spherical_jn", "spherical_yn", "spherical_in", "spherical_kn",
-    "struve", "modstruve", "xlogy", "xlog1py", "entr", "rel_entr", "kl_div", "gamma", "loggamma", "rgamma", "beta",
-    "betaln", "binom", "poch", "hyp0f1", "hyp1f1", "hyp2f1", "hyperu", "ellipk", "ellipe", "lambertw", "wrightomega",
-    "ellipkm1", "gamma_slope", "gammainc", "gammaincc", "gammaincinv", "gammainccinv", "beta_slope", "betainc",
-    "betaincc", "betaincinv", "betainccinv", "stdtr", "stdtrit", "sine_integral", "cosine_integral", "sinh_integral",
-    "cosh_integral", "fresnel_s", "fresnel_c", "spence", "owens_t", "expn", "inverse_mills", "mills_excess",
-    "log_ndtr", "ndtri", "ndtri_exp", "erfinv", "erfcinv", "erfcx", "erfi", "dawsn", "exp1", "expi", "zeta",
+    "power", "absolute_power", "erfc", "gammaln", "digamma", "polygamma", "i0", "bessel_i", "sinc", "logit",
+    "prelu", "softsign", "hard_tanh", "hard_sigmoid", "hard_swish", "real", "imag", "within_one", "nan_to_num",
+    "fraction", "mantissa", "exponent", "round", "jv", "yv", "iv", "kv", "ive", "kve", "j0", "j1", "y0", "y1", "k0",
+    "k1", "i0e", "i1e", "k0e", "k1e", "hankel1", "hankel2", "airy", "kelvin", "spherical_jn", "spherical_yn",
+    "spherical_in", "spherical_kn", "struve", "modstruve", "xlogy", "xlog1py", "entr", "rel_entr", "kl_div",
+    "gamma", "loggamma", "rgamma", "beta", "betaln", "binom", "poch", "hyp0f1", "hyp1f1", "hyp2f1", "hyperu",
+    "ellipk", "ellipe", "lambertw", "wrightomega", "ellipkm1", "gamma_slope", "gammainc", "gammaincc",
+    "gammaincinv", "gammainccinv", "beta_slope", "betainc", "betaincc", "betaincinv", "betainccinv", "stdtr",
+    "stdtrit", "sine_integral", "cosine_integral", "sinh_integral", "cosh_integral", "fresnel_s", "fresnel_c",
+    "spence", "owens_t", "expn", "inverse_mills", "mills_excess", "log_ndtr", "ndtri", "ndtri_exp", "erfinv",
+    "erfcinv", "erfcx", "erfi", "dawsn", "exp1", "expi", "zeta",
 )  # fmt: skip
 rule(*ENTRYWISE)(entrywise)
 
