@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_nn.pytorch as torch
-from tinygrad_nn import check_gradients, nn
+from tinygrad_nn import check_gradients, grad, nn
 
 F = nn.functional
 rng = np.random.default_rng(0)
@@ -65,6 +65,20 @@ def test_solve_from_the_right():
         torch.linalg.solve(A, B[0], left=False)
     with pytest.raises(ValueError, match="left=False needs matrices"):
         torch.linalg.solve(np.stack([A, A]), B[0], left=False)
+
+
+def test_logdet_of_complex_matrices_is_complex():
+    rng = np.random.default_rng(3)
+    a, along = (rng.normal(size=(2, 3, 3)) + 1j * rng.normal(size=(2, 3, 3)) for _ in range(2))
+
+    def loss(x):
+        z = torch.logdet(x)
+        return (1.3 * z.real - 0.7 * z.imag).sum()
+
+    np.testing.assert_allclose(np.exp(torch.logdet(torch.tensor(a)).data), np.linalg.det(a), rtol=1e-13)
+    h = 1e-6  # the central difference has an error of h² and one of eps / h
+    ends = [loss(torch.tensor(a + s * along)).item() for s in (h, -h)]
+    np.testing.assert_allclose((ends[0] - ends[1]) / (2 * h), (np.conj(grad(loss)(a)) * along).sum().real, rtol=1e-8)
 
 
 def test_logdet_of_a_negative_determinant_is_nan():

@@ -136,7 +136,7 @@ def norm(x: Any, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any 
 def logdet(x: Any) -> Any:
     """Return the logarithm of determinants: -inf of 0; as in PyTorch NaN, with a gradient of 0, of negative ones."""
     sign, size = np.linalg.slogdet(x)
-    return size if x.dtype.kind == "c" else np.where(sign < 0, np.nan, size)
+    return size + np.log(sign) if x.dtype.kind == "c" else np.where(sign < 0, np.nan, size)
 
 
 def clamp(x: Any, min: Any = None, max: Any = None) -> Any:
