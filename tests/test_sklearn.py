@@ -112,6 +112,16 @@ def test_the_optimizer_goes_on_between_two_calls_of_partial_fit() -> None:
     assert not np.allclose(*steps, rtol=1e-3)
 
 
+@pytest.mark.parametrize("rows", [150, 20])
+def test_automatic_batches_have_at_most_200_rows(rows: int) -> None:
+    x, y = np.repeat(X, 3, axis=0)[: 3 * rows], np.repeat(Y, 3)[: 3 * rows]
+    size = min(200, len(x))
+    nets = [NeuralClassifier((4,), batch_size=b, epochs=3, random_state=0).fit(x, y) for b in ("auto", size)]
+    np.testing.assert_array_equal(*(net.predict_proba(x) for net in nets))
+    parts = [NeuralClassifier((4,), batch_size=b, random_state=0).partial_fit(x, y) for b in ("auto", size)]
+    np.testing.assert_array_equal(*(net.predict_proba(x) for net in parts))
+
+
 def test_rows_count_by_the_weights_of_their_classes() -> None:
     rows = np.r_[0:50, 50:55]
     x, y = np.zeros((len(rows), 1)), NAMES[rows]
@@ -214,8 +224,8 @@ def test_partial_fit_refuses_what_it_does_not_follow(net: object, said: str) -> 
         net.partial_fit(X, Y, **options)
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.5])
-def test_partial_fit_needs_a_batch_size(size: float) -> None:
+@pytest.mark.parametrize("size", [0, -1, 2.5, "all"])
+def test_partial_fit_needs_a_batch_size(size: float | str) -> None:
     with pytest.raises((TypeError, ValueError), match="batch_size="):
         NeuralRegressor(batch_size=size).partial_fit(X, Y)
 

@@ -42,7 +42,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self, hidden: Sequence[int] = (40,), activation: str = "relu", *, loss: Any = None, optimizer: Any = "adam",
-        learning_rate: float = 0.01, epochs: int = 200, batch_size: int = 32, penalty: str = "none", lam: float = 0.0,
+        learning_rate: float = 0.01, epochs: int = 200, batch_size: int | str = 32, penalty: str = "none", lam: float = 0.0,
         dropout: float = 0.0, schedule: Any = None, clip_norm: float | None = None, early_stopping: bool = False,
         validation_fraction: float = 0.1, patience: int = 10, min_delta: float = 0.0, warm_start: bool = False,
         compile: bool | str = False, module: Any = None, random_state: Any = None,
@@ -138,7 +138,7 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
                 x, y, test_size=self.validation_fraction, random_state=int(rng.integers(2**31)), stratify=stratify
             )
             val = (x_val, y_val)
-        settings = Settings(self.epochs, min(self.batch_size, len(x)))
+        settings = Settings(self.epochs, min(self._rows_per_step(len(x)), len(x)))
         history = fit(self.model_, x, y, *val, solver=solver, settings=settings, rng=rng, early_stopping=stop,
                       compile=self.compile, **options)  # fmt: skip
         for k, loss in enumerate(history.loss):
@@ -146,9 +146,14 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = len(history)
         return self
 
+    def _rows_per_step(self, count: int) -> int:
+        """Return the rows of a batch of `count` rows; "auto" is at most 200, as in scikit-learn."""
+        auto = isinstance(self.batch_size, str) and self.batch_size == "auto"
+        return Settings(1, min(200, count) if auto else self.batch_size).batch_size  # type: ignore[arg-type]
+
     def _train_once(self, x: Array, y: Array) -> Self:
         """Train the present network on all rows once; the optimizer continues from its last state."""
-        solver, size, losses = self._solver(), Settings(1, self.batch_size).batch_size, []
+        solver, size, losses = self._solver(), self._rows_per_step(len(x)), []
         if not hasattr(self, "model_"):
             self._random = self._generator()
             self._make(x, y, self._random)
@@ -218,7 +223,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
         hidden: widths of the hidden layers; activation: of the hidden layers, a name such as ``'relu'``.
         loss: a function of the logits (the output before the softmax) and the class numbers; default: cross-entropy.
         optimizer, learning_rate, schedule, clip_norm: as in `Solver`.
-        epochs, batch_size: as in `Settings`.
+        epochs, batch_size: as in `Settings`; ``batch_size="auto"`` is the smaller of 200 and the number of rows.
         penalty, lam, dropout: as `method`, `lam` and `dropout` in `Regularization`.
         early_stopping: whether to hold out a `validation_fraction` of the rows and to stop when their loss has not
             improved by `min_delta` for `patience` epochs; the best weights are kept.
@@ -243,7 +248,7 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
 
     def __init__(
         self, hidden: Sequence[int] = (40,), activation: str = "relu", *, loss: Any = None, optimizer: Any = "adam",
-        learning_rate: float = 0.01, epochs: int = 200, batch_size: int = 32, penalty: str = "none", lam: float = 0.0,
+        learning_rate: float = 0.01, epochs: int = 200, batch_size: int | str = 32, penalty: str = "none", lam: float = 0.0,
         dropout: float = 0.0, schedule: Any = None, clip_norm: float | None = None, early_stopping: bool = False,
         validation_fraction: float = 0.1, patience: int = 10, min_delta: float = 0.0, class_weight: Any = None,
         warm_start: bool = False, compile: bool | str = False, module: Any = None, random_state: Any = None,

@@ -86,7 +86,8 @@ class BatchNorm(Module):
         if self.training and n < 2 and not (shard is not None and shard.empty):
             raise ValueError(
                 f"{self!r} in training needs more than one value for each feature, otherwise all become 0; x has shape "
-                f"{x.shape}. Use a larger batch, or eval()."
+                f"{x.shape}. Use a larger batch, or eval(). If this is the last batch of an epoch, with the one "
+                "row that is left over, choose another batch_size, or leave a row out."
             )
         out, *known = standardize_batch(x, weight, bias, axis, self.eps, self.training)
         if self.running_mean is not None and self.training:
