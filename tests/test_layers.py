@@ -211,7 +211,7 @@ def test_batch_norm_learns_the_statistics_that_it_uses_later() -> None:
 
 def test_batch_norm_has_no_statistics_of_a_single_value() -> None:
     for shape in ((1, 3), (0, 3), (1, 3, 1, 1)):
-        with pytest.raises(ValueError, match=r"more than one value for each feature.*Use a larger batch, or eval.*last batch of"):
+        with pytest.raises(ValueError, match=r"more than one value .*larger batch, or eval.*the last batch"):
             BatchNorm(3)(np.ones(shape))
         assert BatchNorm(3).eval()(np.ones(shape)).shape == shape
     assert BatchNorm(3)(np.ones((1, 3, 2))).shape == (1, 3, 2)

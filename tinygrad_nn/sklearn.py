@@ -42,8 +42,9 @@ class _Neural(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self, hidden: Sequence[int] = (40,), activation: str = "relu", *, loss: Any = None, optimizer: Any = "adam",
-        learning_rate: float = 0.01, epochs: int = 200, batch_size: int | str = 32, penalty: str = "none", lam: float = 0.0,
-        dropout: float = 0.0, schedule: Any = None, clip_norm: float | None = None, early_stopping: bool = False,
+        learning_rate: float = 0.01, epochs: int = 200, batch_size: int | str = 32, penalty: str = "none",
+        lam: float = 0.0, dropout: float = 0.0, schedule: Any = None, clip_norm: float | None = None,
+        early_stopping: bool = False,
         validation_fraction: float = 0.1, patience: int = 10, min_delta: float = 0.0, warm_start: bool = False,
         compile: bool | str = False, module: Any = None, random_state: Any = None,
     ) -> None:  # fmt: skip
@@ -248,8 +249,9 @@ class NeuralClassifier(ClassifierMixin, _Neural):  # type: ignore[misc]
 
     def __init__(
         self, hidden: Sequence[int] = (40,), activation: str = "relu", *, loss: Any = None, optimizer: Any = "adam",
-        learning_rate: float = 0.01, epochs: int = 200, batch_size: int | str = 32, penalty: str = "none", lam: float = 0.0,
-        dropout: float = 0.0, schedule: Any = None, clip_norm: float | None = None, early_stopping: bool = False,
+        learning_rate: float = 0.01, epochs: int = 200, batch_size: int | str = 32, penalty: str = "none",
+        lam: float = 0.0, dropout: float = 0.0, schedule: Any = None, clip_norm: float | None = None,
+        early_stopping: bool = False,
         validation_fraction: float = 0.1, patience: int = 10, min_delta: float = 0.0, class_weight: Any = None,
         warm_start: bool = False, compile: bool | str = False, module: Any = None, random_state: Any = None,
     ) -> None:  # fmt: skip
