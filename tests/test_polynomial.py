@@ -66,6 +66,8 @@ def test_values_are_numpys_and_derivatives_the_numerical_ones(series: Any, name:
     ours = getattr(polynomial, full)
     theirs = getattr(importlib.import_module(f"numpy.polynomial.{series.module}"), full)
     found, wanted = call(ours, *map(Tensor, args)), call(theirs, *args)
+    if name.startswith("roots") and not np.any(np.imag(wanted)):
+        wanted = np.real(wanted)  # NumPy 2.5 returns real roots of some families as complex numbers
     assert (found.shape, found.dtype) == (np.shape(wanted), np.asarray(wanted).dtype)
     np.testing.assert_allclose(found.data, wanted, rtol=1e-9, atol=1e-11)
     if name in ("der to nothing", "pow 0"):

@@ -33,6 +33,7 @@ FUNCTIONS: dict[str, str] = {
     "np.sort_complex": "Write `np.sort(v) + 0j`.",
     # polynomials in two variables
     "np.polynomial.polynomial.polyval2d": "Write `tinygrad_nn.polynomial.polyval2d(v, w, t)`.",
+    "np.polynomial.polynomial.polyvalnd": "Write `tinygrad_nn.polynomial.polyval2d(v, w, t)`, or polyval3d.",
     "np.polynomial.polynomial.polygrid2d": "Write `tinygrad_nn.polynomial.polygrid2d(v, w, t)`.",
     # ranges
     "np.arange": FIXED.format(code="v[0] + v[1] * np.arange(5)"),

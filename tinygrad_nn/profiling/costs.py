@@ -286,7 +286,7 @@ def _share_memory(a: Any, b: Any) -> bool:
 @lru_cache(maxsize=4096)
 def _variables_read(code: Any) -> frozenset[str]:
     """Return the variables whose values a code object reads, without those of which it reads only shape or dtype."""
-    steps = list(dis.get_instructions(code))
+    steps = [s for s in dis.get_instructions(code) if s.opname != "PUSH_NULL"]  # by Python 3.13 between two of interest
     found: set[str] = set()
     for k, step in enumerate(steps):
         if not step.opname.startswith(("LOAD_FAST", "LOAD_DEREF", "LOAD_CLOSURE")):
