@@ -33,7 +33,6 @@ FUNCTIONS: dict[str, str] = {
     "np.sort_complex": "Write `np.sort(v) + 0j`.",
     # polynomials in two variables
     "np.polynomial.polynomial.polyval2d": "Write `tinygrad_nn.polynomial.polyval2d(v, w, t)`.",
-    "np.polynomial.polynomial.polyvalnd": "Write `tinygrad_nn.polynomial.polyval2d(v, w, t)`, or polyval3d.",
     "np.polynomial.polynomial.polygrid2d": "Write `tinygrad_nn.polynomial.polygrid2d(v, w, t)`.",
     # ranges
     "np.arange": FIXED.format(code="v[0] + v[1] * np.arange(5)"),
@@ -59,6 +58,8 @@ FUNCTIONS: dict[str, str] = {
     **{f"np.{name}": READS.format(name=f"np.{name}") for name in (
         "frombuffer", "fromfile", "fromiter", "fromstring", "genfromtxt", "loadtxt")},
 }  # fmt: skip
+if hasattr(np.polynomial.polynomial, "polyvalnd"):  # NumPy 2.5
+    FUNCTIONS["np.polynomial.polynomial.polyvalnd"] = "Write `tinygrad_nn.polynomial.polyval2d(v, w, t)`, or polyval3d."
 
 COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
 MEMORY = "which lies in memory and is no part of a graph: use `t.data.{name}`."
