@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -266,15 +266,63 @@ def in_tensors(found: Any) -> Any:
 def in_torch_form(of: Callable[..., Any]) -> Callable[..., Any]:
     """Return `grad`, `jacobian` or `hessian` in the form of ``torch.func``: the function it makes returns Tensors."""
 
-    def make(func: Any, argnums: Any = 0, **options: Any) -> Any:
-        return lambda *args: in_tensors(of(func, argnums=argnums, **options)(*args))
+    def make(func: Any, argnums: Any = 0, has_aux: bool = False, *, chunk_size: int | None = None) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            function = WithoutAux(func, has_aux, kwargs)
+            found = in_tensors(of(function, argnums=argnums)(*args))
+            return (found, function.aux) if has_aux else found
+
+        return call
 
     return make
 
 
+class WithoutAux:
+    """A function with some options given, which keeps the second of its results, `aux`, if it returns two."""
+
+    def __init__(self, func: Callable[..., Any], has_aux: bool, options: Mapping[str, Any]) -> None:
+        self.func, self.has_aux, self.options = func, has_aux, options
+        self.__name__ = getattr(func, "__name__", type(func).__name__)
+        self.aux: Any = None
+
+    def __call__(self, *args: Any) -> Any:
+        found = self.func(*args, **self.options)
+        if not self.has_aux:
+            return found
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            raise TypeError(f"has_aux=True needs a function that returns (value, aux); it returned {found!r:.60}.")
+        self.aux = without_graph(found[1])
+        return found[0]
+
+
+def without_graph(value: Any) -> Any:
+    """Return a value with its Tensors detached, also in dicts, lists and tuples."""
+    if isinstance(value, dict):
+        return {key: without_graph(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(map(without_graph, value))
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def every_second_derivative(func: Any, argnums: Any = 0) -> Callable[..., Any]:
+    """Return the function that computes the Hessian of each entry of the result, which may have several."""
+
+    def call(*args: Any) -> Any:
+        if np.ndim(raw(func(*args))) == 0:
+            return transforms.hessian(func, argnums)(*args)
+        return transforms.jacobian(transforms.jacobian(func, argnums), argnums)(*args)
+
+    return call
+
+
 def _functional_form(of: Callable[..., Any]) -> Callable[..., Any]:
     """Return `jacobian` or `hessian` in the form of ``torch.autograd.functional``: called with function and inputs."""
-    return lambda func, inputs, **options: in_torch_form(of)(func)(inputs)
+
+    def call(func: Any, inputs: Any, **options: Any) -> Any:
+        several = isinstance(inputs, (tuple, list))
+        return in_torch_form(of)(func, tuple(range(len(inputs))) if several else 0)(*_as_tuple(inputs))
+
+    return call
 
 
 def _product(of: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from .. import nn, transforms
 from ..tensor import Tensor
-from .autograd import Names, in_tensors, in_torch_form
+from .autograd import Names, WithoutAux, every_second_derivative, in_tensors, in_torch_form, without_graph
 
-grad, hessian = in_torch_form(transforms.grad), in_torch_form(transforms.hessian)
+grad, hessian = in_torch_form(transforms.grad), in_torch_form(every_second_derivative)
 jacfwd = jacrev = in_torch_form(transforms.jacobian)
 
 
@@ -31,29 +31,46 @@ def vmap(
     return call
 
 
-def grad_and_value(func: Any, argnums: Any = 0) -> Callable[..., Any]:
-    """Return the function that returns the gradient and the value of `func`."""
-    return lambda *args: in_tensors(transforms.value_and_grad(func, argnums=argnums)(*args)[::-1])
+def grad_and_value(func: Any, argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """Return the function that returns the gradient and the value of `func`, or gradient and (value, aux)."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        function = WithoutAux(func, has_aux, kwargs)
+        value, found = in_tensors(transforms.value_and_grad(function, argnums)(*args))
+        return found, ((value, function.aux) if has_aux else value)
+
+    return call
 
 
-def jvp(func: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """Return the value of a function and its derivative along a direction; see `tinygrad_nn.jvp`."""
-    return in_tensors(transforms.jvp(func, primals, tangents))
+def jvp(
+    func: Any, primals: Sequence[Any], tangents: Sequence[Any], *, strict: bool = False, has_aux: bool = False
+) -> Any:
+    """Return the value of a function and its derivative along a direction, and aux; see `tinygrad_nn.jvp`."""
+    function = WithoutAux(func, has_aux, {})
+    found = in_tensors(transforms.jvp(function, *map(_without_constants, (primals, tangents))))
+    return (*found, function.aux) if has_aux else found
 
 
-def vjp(func: Any, *primals: Any) -> Any:
-    """Return the value of a function, and the function of a cotangent that returns the gradients."""
-    value, pull = transforms.vjp(func, *primals)
-    return in_tensors(value), lambda cotangent: in_tensors(pull(_without_constants(cotangent)))
+def vjp(func: Any, *primals: Any, has_aux: bool = False) -> Any:
+    """Return the value of a function, the function of a cotangent that returns the gradients, and aux."""
+    function = WithoutAux(func, has_aux, {})
+    value, pull = transforms.vjp(function, *primals)
+    found = in_tensors(value), lambda cotangent: in_tensors(pull(_without_constants(cotangent)))
+    return (*found, function.aux) if has_aux else found
 
 
-def _without_constants(cotangent: Any) -> Any:
-    """Return a cotangent with the arrays of constant Tensors, since a gradient of Tensors would keep its graph."""
-    if isinstance(cotangent, dict):
-        return {key: _without_constants(part) for key, part in cotangent.items()}
-    if isinstance(cotangent, (list, tuple)):
-        return type(cotangent)(map(_without_constants, cotangent))
-    return cotangent.data if type(cotangent) is Tensor and cotangent.node is None else cotangent
+def linearize(func: Any, *primals: Any) -> Any:
+    """Return the value of a function, and the function of tangents that returns its derivative along them."""
+    return without_graph(func(*primals)), lambda *tangents: jvp(func, primals, tangents)[1]
+
+
+def _without_constants(value: Any) -> Any:
+    """Return values with the arrays of constant Tensors, since derivatives of Tensors would keep their graph."""
+    if isinstance(value, dict):
+        return {key: _without_constants(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_without_constants, value))
+    return value.data if type(value) is Tensor and value.node is None else value
 
 
 def functional_call(
@@ -117,5 +134,6 @@ def _replaced(value: Any, new: Mapping[int, Any]) -> Any:
 
 func = Names(
     "torch.func", functional_call=functional_call, grad=grad, grad_and_value=grad_and_value, hessian=hessian,
-    jacfwd=jacfwd, jacrev=jacrev, jvp=jvp, vjp=vjp, vmap=vmap,
+    jacfwd=jacfwd, jacrev=jacrev, jvp=jvp, linearize=linearize,
+    vjp=vjp, vmap=vmap,
 )  # fmt: skip
