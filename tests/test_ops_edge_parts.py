@@ -247,9 +247,10 @@ def test_an_order_of_the_polygamma_function_is_whole_and_not_negative() -> None:
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize("order", range(7))
-def test_at_its_poles_the_polygamma_function_is_infinite_for_odd_orders(order: int) -> None:
-    at_poles = INF if order in (1, 3, 5) else np.nan
-    np.testing.assert_array_equal(special.polygamma(np.array([0.0, -1.0, -2.0]), order=order), [at_poles] * 3)
+def test_at_its_poles_the_polygamma_function_has_the_limit_from_above(order: int) -> None:
+    at_zero = INF if order in (1, 3, 5) else -INF
+    wanted = [at_zero, *[at_zero if order else np.nan] * 2]  # digamma is NaN below 0, as in SciPy and PyTorch
+    np.testing.assert_array_equal(special.polygamma(np.array([0.0, -1.0, -2.0]), order=order), wanted)
 
 
 def test_what_stirlings_formula_leaves_of_a_factorial_is_its_series() -> None:

@@ -7,6 +7,7 @@ besseli, diff of sincpi, and log, log1p and exp for the rest) at exactly the arg
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -188,6 +189,10 @@ def test_derivatives_of_i0_are_combinations_of_its_neighbours() -> None:
         (tg.gammaln, [0, -1, -7, INF, -INF, NAN, 1, 2], [INF, INF, INF, INF, INF, NAN, 0, 0]),
         (tg.digamma, [0, -0.0, -1, INF, NAN], [-INF, INF, NAN, INF, NAN]),
         (tg.polygamma, [0, -1, INF, NAN], [INF, INF, 0, NAN]),
+        (partial(tg.polygamma, order=0), [0, -0.0, -1, -3, INF, -INF, NAN], [-INF, INF, NAN, NAN, INF, NAN, NAN]),
+        (partial(tg.polygamma, order=1), [0, -0.0, -3, -1e300, INF, -INF, NAN], [INF, INF, INF, INF, 0, INF, NAN]),
+        (partial(tg.polygamma, order=2), [0, -0.0, -3, -1e300, INF, -INF, NAN], [-INF, -INF, -INF, -INF, 0, -INF, NAN]),
+        (partial(tg.polygamma, order=3), [0, -0.0, -3, -1e300, INF, -INF, NAN], [INF, INF, INF, INF, 0, INF, NAN]),
         (tg.logit, [0, 1, -0.1, 1.1, NAN], [-INF, INF, NAN, NAN, NAN]),
         (tg.softplus, [INF, -INF, NAN], [INF, 0, NAN]),
         (tg.log_sigmoid, [INF, -INF, NAN], [0, -INF, NAN]),

@@ -189,8 +189,9 @@ def _cot_derivative(x: Array, order: int) -> Array:
     cot, coefficients = 1 / np.tan(pi * (x - np.rint(x))), [1.0, 0.0]
     for _ in range(order):  # d/dx p(cot πx) = -π (1 + cot²) p'(cot πx)
         coefficients = [-float(c) for c in np.polymul([1, 0, 1], np.polyder(coefficients))]
-    at_pole = np.nan if order % 2 == 0 else -np.inf
-    return np.where(np.isinf(cot), at_pole, pi ** (order + 1) * _horner(cot, coefficients))
+    at_pole = (-1) ** order * np.inf if order else np.nan  # as SciPy and PyTorch: the limit from above
+    at = np.isinf(cot) | np.isinf(x) if order else np.isinf(cot)
+    return np.where(at, at_pole, pi ** (order + 1) * _horner(cot, coefficients))
 
 
 def _polygamma_positive(x: Array, n: int) -> Array:
@@ -214,8 +215,8 @@ def _polygamma(x: Array, order: int = 1) -> Array:
 
     .. math:: \psi^{(n)}(x) = \frac{d^{n+1}}{dx^{n+1}} \ln \Gamma(x)
 
-    At 0, -1, -2, ... it is infinite for odd orders and NaN for even ones, but order 0 is -inf at 0.0 and inf at -0.0.
-    The argument comes first, `polygamma(x, 1)`;
+    At 0, -1, -2, ... it has the limit from above, inf for odd orders and -inf for even ones, but order 0 is NaN at
+    -1, -2, ... and inf at -0.0. The argument comes first, `polygamma(x, 1)`;
     `tinygrad_nn.special.polygamma(1, x)` has the arguments in SciPy's order.
 
     Source:
