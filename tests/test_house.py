@@ -66,7 +66,7 @@ ARROWS: dict[str, set[str]] = {
     "solver":     {"nn", "optim", "manual", "metrics", "data", "files", "tree", "node", "tensor", "backward",
                    "transforms", "compiled", "distributed"},
     "pytorch":    {"primitive", "leaves", "nn", "optim", "ops", "node", "tensor", "backward", "transforms", "custom",
-                   "gradcheck", "files"},
+                   "gradcheck", "files", "special"},
     "profiling":  {"primitive", "node", "tensor", "backward", "transforms", "tree", "graph", "compiled", "optim",
                    "viz"},
     "onnx":       {"nn", "ops", "node", "tensor", "tree", "compiled", "files"},

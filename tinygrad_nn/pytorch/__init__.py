@@ -28,6 +28,8 @@ from .derivatives import func, vmap
 from .functions import fft, linalg
 from .missing_names import ABSENT
 from .saving import load, save
+from .special_functions import IN_TORCH
+from .special_functions import namespace as special
 
 pi, e, inf, nan, newaxis = _np.pi, _np.e, _np.inf, _np.nan, None
 
@@ -79,7 +81,7 @@ def set_grad_enabled(mode: bool) -> _Any:
 __all__ = [
     "Tensor", "accelerator", "autograd", "backends", "cuda", "data", "distributions", "enable_grad", "fft", "func",
     "inference_mode", "is_grad_enabled", "linalg", "load", "nn", "no_grad", "optim", "save", "set_grad_enabled",
-    "utils", "vmap",
+    "special", "utils", "vmap",
 ]  # fmt: skip
 
 # Namespaces that are no files of this folder, so that their import lines work too: from torch.func import grad.
@@ -87,7 +89,7 @@ for _path, _namespace in {
     "autograd.functional": autograd.functional, "fft": fft, "func": func, "linalg": linalg, "nn": nn,
     "nn.functional": nn.functional, "nn.init": nn.init, "nn.utils": nn.utils, "nn.utils.rnn": nn.utils.rnn,
     "optim": optim,
-    "optim.lr_scheduler": optim.lr_scheduler, "utils": utils, "utils.data": data,
+    "optim.lr_scheduler": optim.lr_scheduler, "special": special, "utils": utils, "utils.data": data,
 }.items():  # fmt: skip
     _modules[f"{__name__}.{_path}"] = _namespace  # type: ignore[assignment]  # Python imports any object that stands there
 
@@ -97,6 +99,8 @@ def __getattr__(name: str) -> _Any:
         return getattr(constructors, name)
     if name in functions.FUNCTIONS:
         return functions.FUNCTIONS[name]
+    if name in IN_TORCH:
+        return getattr(special, IN_TORCH[name])
     hints = {**ELSEWHERE, **ABSENT}
     if name not in hints and (hint := numpy_hint(name)):
         hints[name] = hint
@@ -104,4 +108,5 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *constructors.__all__, *functions.FUNCTIONS, "pi", "e", "inf", "nan", "newaxis"})
+    names = {*__all__, *constructors.__all__, *functions.FUNCTIONS, *IN_TORCH}
+    return sorted(names | {"pi", "e", "inf", "nan", "newaxis"})

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from functools import partial, wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -167,6 +167,31 @@ def _each(function: Function) -> Function:
     return lambda *tensors: as_tensors(function(*words.lengths(tensors)))
 
 
+def _with_mean(reduction: Function) -> Function:
+    """Return the variance or standard deviation together with the mean."""
+
+    def call(input: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False, correction: Any = None) -> Any:
+        x = constant(input)
+        spread = words.variance_or_std(reduction, x, dim, unbiased, keepdim, correction)
+        axis = None if isinstance(dim, bool) else words.axes(dim)
+        return constant(spread), constant(np.mean(x, axis=axis, keepdims=keepdim))
+
+    return call
+
+
+class Extremes(NamedTuple):
+    """The least and the largest value."""
+
+    min: Any
+    max: Any
+
+
+def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Extremes:
+    """Return the least and the largest entry, or those along an axis; equal extremes share the gradient."""
+    x = constant(input)
+    return Extremes(*(constant(reduce(x, axis=dim, keepdims=keepdim)) for reduce in (np.min, np.max)))
+
+
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "") -> Any:
     """Return the distances of all rows of x1 from all rows of x2; equal rows have slope 0.
 
@@ -256,6 +281,7 @@ _IN_NUMPY = table(NUMPYS, np)
 _OWN: dict[str, Function] = {
     "std": _method_as_function(partial(words.variance_or_std, np.std)),
     "var": _method_as_function(partial(words.variance_or_std, np.var)),
+    "std_mean": _with_mean(np.std), "var_mean": _with_mean(np.var), "aminmax": aminmax,
     "max": _max_or_min(np.max, np.argmax, np.maximum),
     "min": _max_or_min(np.min, np.argmin, np.minimum),
     "detach": lambda input: constant(input).detach(),
