@@ -13,8 +13,8 @@ from ..files import StrPath, write_whole
 from ..nn.containers import Sequential, as_module
 from ..nn.module import Module
 from .operators import write_operation
-from .rows import Depends, Free, Traced, Untraceable, merged, traced
-from .writer import Writer
+from .rows import Depends, Free, Traced, Untraceable, traced
+from .writer import Writer, shape_of
 
 OPSET, IR = 18, 9
 
@@ -106,9 +106,10 @@ def _model(onnx: Any, module: Module, traced: Traced, writer: Writer) -> Any:
         writer.names[value] = writer.initializer(name, data)
     needed = _needed_operations(traced)
     inputs = []
-    for k, (one, two) in enumerate(traced.inputs):
+    for k, given in enumerate(traced.inputs):
+        one = given[0]
         writer.names[one] = writer.name(_input_name(module, k, len(traced.inputs)))
-        shape = merged(one.shape, two.shape)
+        shape = shape_of(given)
         writer.rows_of(writer.names[one])
         inputs.append(helper.make_tensor_value_info(writer.names[one], writer.element(one.dtype), _shape_text(shape)))
     for ops in traced.ops:
@@ -118,13 +119,14 @@ def _model(onnx: Any, module: Module, traced: Traced, writer: Writer) -> Any:
     writer.scope = ""
     outputs = []
     many = len(traced.outputs) > 1
-    for k, (one, two) in enumerate(traced.outputs):
+    for k, given in enumerate(traced.outputs):
+        one = given[0]
         if not isinstance(one, Value):
             raise ValueError(f"save_onnx: the forward returns {one!r:.40}, which does not depend on its arguments.")
         name = writer.name(f"output_{k + 1}" if many else "output")
-        writer.nodes.append(helper.make_node("Identity", [writer.arg((one, two))], [name], name=name))
-        shape = _shape_text(merged(one.shape, two.shape))
-        outputs.append(helper.make_tensor_value_info(name, writer.element(one.dtype), shape))
+        writer.nodes.append(helper.make_node("Identity", [writer.arg(given)], [name], name=name))
+        words = _shape_text(shape_of(given))
+        outputs.append(helper.make_tensor_value_info(name, writer.element(one.dtype), words))
     _remove_identities(writer)
     nodes, weights = writer.constants + writer.nodes, list(writer.initializers.values())
     graph = helper.make_graph(nodes, module.title(), inputs, outputs, weights)
@@ -135,7 +137,7 @@ def _model(onnx: Any, module: Module, traced: Traced, writer: Writer) -> Any:
 def _needed_operations(traced: Traced) -> set[Op]:
     """Return the operations that the outputs depend on."""
     needed: set[Op] = set()
-    waiting = [one.op for one, _ in traced.outputs if isinstance(one, Value) and one.op is not None]
+    waiting = [one.op for one, *_ in traced.outputs if isinstance(one, Value) and one.op is not None]
     while waiting:
         op = waiting.pop()
         if op not in needed:
@@ -144,7 +146,7 @@ def _needed_operations(traced: Traced) -> set[Op]:
     return needed
 
 
-def _write_operation(writer: Writer, ops: tuple[Op, Op]) -> str:
+def _write_operation(writer: Writer, ops: tuple[Op, ...]) -> str:
     op = ops[0]
     where = f" in {printable(op.scope)}" if op.scope else ""
     try:
@@ -172,6 +174,8 @@ def _shape_text(shape: tuple[Any, ...]) -> list[Any]:
     for n in shape:
         if not isinstance(n, Free):
             words.append(int(n))
+        elif n.slope is None:
+            words.append(None)  # another way than in proportion has no name
         elif n == Free(1, 0):
             words.append("batch")
         else:

@@ -1,6 +1,6 @@
 """Translate the primitives of layers to ONNX operators: convolution, pooling, norms, attention, recurrence.
 
-Each rule takes the writer and the same operation from both traces (see `rows`), and returns the name of its result.
+Each rule takes the writer and the same operation from all traces (see `rows`), and returns the name of its result.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from math import sqrt
 from typing import Any
 
 from ..compiled.program.values import Op, argument_shape
-from .rows import merged
-from .writer import Writer, pair_nest, reshape, scalar_constant, shape_of
+from .writer import Writer, call_arguments, reshape, result_shape, scalar_constant, shape_of
 
-Ops = tuple[Op, Op]
+Ops = tuple[Op, ...]
 
 
 def _windows(meta: dict[str, Any]) -> dict[str, Any]:
@@ -23,7 +22,7 @@ def _windows(meta: dict[str, Any]) -> dict[str, Any]:
 
 def _conv(w: Writer, ops: Ops) -> str:
     """Write a convolution or, if it has an output padding, a transposed one."""
-    (x, kernel), meta = pair_nest(ops)
+    (x, kernel), meta = call_arguments(ops)
     attrs = _windows(meta) | {"dilations": list(meta["dilation"][0]), "group": meta["groups"][0]}
     if "output_padding" not in meta:
         return str(w.op("Conv", w.arg(x), w.arg(kernel), **attrs))
@@ -31,19 +30,19 @@ def _conv(w: Writer, ops: Ops) -> str:
 
 
 def _max_pool(w: Writer, ops: Ops) -> str:
-    (x, *_), meta = pair_nest(ops)
+    (x, *_), meta = call_arguments(ops)
     return str(w.op("MaxPool", w.arg(x), kernel_shape=list(meta["kernel"][0]), **_windows(meta)))
 
 
 def _avg_pool(w: Writer, ops: Ops) -> str:
-    (x, *_), meta = pair_nest(ops)
+    (x, *_), meta = call_arguments(ops)
     attrs = _windows(meta)
     attrs["count_include_pad"] = int(meta["count_include_pad"][0])
     return str(w.op("AveragePool", w.arg(x), kernel_shape=list(meta["kernel"][0]), **attrs))
 
 
 def _standardize(w: Writer, ops: Ops) -> str:
-    (x, weight, bias), meta = pair_nest(ops)
+    (x, weight, bias), meta = call_arguments(ops)
     dtype = ops[0].out.dtype
     x = w.arg(x, dtype)
     axes = w.ints(meta["axis"][0])
@@ -54,7 +53,7 @@ def _standardize(w: Writer, ops: Ops) -> str:
 
 
 def _rms_norm(w: Writer, ops: Ops) -> str:
-    (x, weight), meta = pair_nest(ops)
+    (x, weight), meta = call_arguments(ops)
     dtype = ops[0].out.dtype
     x = w.arg(x, dtype)
     square = w.op("ReduceMean", w.op("Mul", x, x), w.ints(meta["axis"][0]), keepdims=1)
@@ -71,7 +70,7 @@ def _split_heads(w: Writer, x: str, shape: tuple[Any, ...], heads: int) -> str:
 
 def _attend(w: Writer, parts: list[str], mask: Any, keep: Any, ops: Ops, d: int) -> str:
     q, k, v = parts
-    dtype, shape = ops[0].out.dtype, shape_of(ops)
+    dtype, shape = ops[0].out.dtype, result_shape(ops)
     n = len(shape) + 1
     flip = [*range(n - 2), n - 1, n - 2]
     scores = w.op("MatMul", w.op("Mul", q, scalar_constant(w, 1 / sqrt(d), dtype)), w.op("Transpose", k, perm=flip))
@@ -91,25 +90,23 @@ def _attend(w: Writer, parts: list[str], mask: Any, keep: Any, ops: Ops, d: int)
 
 
 def _attention(w: Writer, ops: Ops) -> str:
-    (q, k, v, mask, keep), meta = pair_nest(ops)
+    (q, k, v, mask, keep), meta = call_arguments(ops)
     heads, dtype = meta["heads"][0], ops[0].out.dtype
-    parts = [
-        _split_heads(w, w.arg(x, dtype), merged(argument_shape(x[0]), argument_shape(x[1])), heads) for x in (q, k, v)
-    ]
+    parts = [_split_heads(w, w.arg(x, dtype), shape_of(x), heads) for x in (q, k, v)]
     return _attend(w, parts, mask, keep, ops, argument_shape(q[0])[-1] // heads)
 
 
 def _self_attention(w: Writer, ops: Ops) -> str:
-    (qkv, mask, keep), meta = pair_nest(ops)
+    (qkv, mask, keep), meta = call_arguments(ops)
     heads, dtype = meta["heads"][0], ops[0].out.dtype
-    shape = merged(argument_shape(qkv[0]), argument_shape(qkv[1]))
+    shape = shape_of(qkv)
     width = shape[-1] // 3
     each = w.op("Split", w.arg(qkv, dtype), w.ints([width] * 3), outs=3, axis=-1)
     parts = [_split_heads(w, x, (*shape[:-1], width), heads) for x in each]
     return _attend(w, parts, mask, keep, ops, width // heads)
 
 
-def _scan(w: Writer, z: str, states: list[str], step: Callable[..., list[str]], dtype: Any) -> tuple[list[str], str]:
+def scan(w: Writer, z: str, states: list[str], step: Callable[..., list[str]], dtype: Any) -> tuple[list[str], str]:
     """Write a Scan over the times of z; return the last states, and the first of the states at all times.
 
     `step` is called with the writer of the loop body, the states and z at one time; it returns the new states.
@@ -130,7 +127,7 @@ def _product(w: Writer, h: str, W: str) -> str:
 
 
 def _rnn(w: Writer, ops: Ops) -> str:
-    (z, W, h), meta = pair_nest(ops)
+    (z, W, h), meta = call_arguments(ops)
     dtype = ops[0].out.dtype
     turned = w.op("Transpose", w.arg(W, dtype), perm=[1, 0])
     kind = {"tanh": "Tanh", "relu": "Relu"}[meta.get("activation", ("tanh",))[0]]
@@ -138,11 +135,11 @@ def _rnn(w: Writer, ops: Ops) -> str:
     def step(inner: Writer, states: list[str], z_t: str) -> list[str]:
         return [inner.op(kind, inner.op("Add", z_t, _product(inner, states[0], turned)))]
 
-    return _scan(w, w.arg(z, dtype), [w.arg(h, dtype)], step, dtype)[1]
+    return scan(w, w.arg(z, dtype), [w.arg(h, dtype)], step, dtype)[1]
 
 
 def _lstm(w: Writer, ops: Ops) -> str:
-    (z, W, h, c), _ = pair_nest(ops)
+    (z, W, h, c), _ = call_arguments(ops)
     dtype, n = ops[0].out.dtype, argument_shape(W[0])[1]
     turned = w.op("Transpose", w.arg(W, dtype), perm=[1, 0])
 
@@ -153,12 +150,12 @@ def _lstm(w: Writer, ops: Ops) -> str:
         c = inner.op("Add", kept, inner.op("Mul", inner.op("Sigmoid", i), inner.op("Tanh", u)))
         return [inner.op("Mul", inner.op("Sigmoid", o), inner.op("Tanh", c)), c]
 
-    last, every = _scan(w, w.arg(z, dtype), [w.arg(h, dtype), w.arg(c, dtype)], step, dtype)
+    last, every = scan(w, w.arg(z, dtype), [w.arg(h, dtype), w.arg(c, dtype)], step, dtype)
     return str(w.op("Concat", every, w.op("Unsqueeze", last[1], w.ints([0])), axis=0))
 
 
 def _gru(w: Writer, ops: Ops) -> str:
-    (z, W, b, h), _ = pair_nest(ops)
+    (z, W, b, h), _ = call_arguments(ops)
     dtype, n = ops[0].out.dtype, argument_shape(W[0])[1]
     turned, bias = w.op("Transpose", w.arg(W, dtype), perm=[1, 0]), w.arg(b, dtype)
 
@@ -170,7 +167,7 @@ def _gru(w: Writer, ops: Ops) -> str:
         new = inner.op("Tanh", inner.op("Add", nz, inner.op("Mul", r, q)))
         return [inner.op("Add", new, inner.op("Mul", u, inner.op("Sub", states[0], new)))]
 
-    return _scan(w, w.arg(z, dtype), [w.arg(h, dtype)], step, dtype)[1]
+    return scan(w, w.arg(z, dtype), [w.arg(h, dtype)], step, dtype)[1]
 
 
 LAYERS: dict[str, Callable[[Writer, Ops], str]] = {

@@ -1,4 +1,4 @@
-"""Trace a forward twice, with 2 and 3 rows, to find out which lengths and numbers grow with the number of rows."""
+"""Trace a forward with 2, 3 and 5 rows, to find out which lengths and numbers grow with the number of rows."""
 
 from __future__ import annotations
 
@@ -15,43 +15,45 @@ from ..nn.module import Module
 from ..node import no_grad
 from ..tree import flatten
 
-ROWS = 2, 3  # not 1, because an axis of length 1 would be broadcast
+ROWS = 2, 3, 5  # not 1, because an axis of length 1 would be broadcast
 
 
 class Free(NamedTuple):
-    """An integer that depends on the number of rows: ``slope * rows + start``."""
+    """An integer that depends on the number of rows: ``slope * rows + start``; no slope means in another way."""
 
-    slope: int
-    start: int
+    slope: int | None
+    start: int = 0
 
 
 class Depends(ValueError):
     """Raised if something depends on the number of rows in a way that ONNX cannot express."""
 
 
-def merged(a: Any, b: Any) -> Any:
-    """Return one value for both traces: equal ones as they are, integers that differ as `Free`, tuples by entry."""
-    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-        return tuple(merged(x, y) for x, y in zip(a, b, strict=True))
-    if type(a) is type(b) and (a is b or a == b):
-        return a
-    if isinstance(a, (int, np.integer)) and isinstance(b, (int, np.integer)) and not isinstance(a, bool):
-        slope = int(b - a) // (ROWS[1] - ROWS[0])
-        return Free(slope, int(a) - slope * ROWS[0])
-    raise Depends(f"{a!r:.40} becomes {b!r:.40} with one more row")
+def merged(first: Any, *others: Any) -> Any:
+    """Return one value for all traces: equal ones as they are, integers that differ as `Free`, tuples by entry."""
+    if isinstance(first, tuple) and all(isinstance(x, tuple) and len(x) == len(first) for x in others):
+        return tuple(merged(*parts) for parts in zip(first, *others, strict=True))
+    if all(type(x) is type(first) and (x is first or x == first) for x in others):
+        return first
+    if all(isinstance(x, (int, np.integer)) and not isinstance(x, bool) for x in (first, *others)):
+        slope = int(others[0] - first) // (ROWS[1] - ROWS[0])
+        start = int(first) - slope * ROWS[0]
+        straight = all(x == slope * n + start for x, n in zip(others, ROWS[1:], strict=True))
+        return Free(slope, start) if straight else Free(None)
+    raise Depends(f"{first!r:.40} becomes {others[0]!r:.40} with one more row")
 
 
 class Traced(NamedTuple):
-    """Both traces: pairs of operations, in order, of inputs and of outputs; parameters as (name, array, value)."""
+    """All traces: each operation, input and output, one from each trace; parameters as (name, array, value)."""
 
-    ops: list[tuple[Op, Op]]
-    inputs: list[tuple[Value, Value]]
+    ops: list[tuple[Op, ...]]
+    inputs: list[tuple[Value, ...]]
     parameters: list[tuple[str, Any, Value]]
-    outputs: list[tuple[Any, Any]]
+    outputs: list[tuple[Any, ...]]
 
 
 def traced(module: Module, examples: Sequence[np.ndarray[Any, Any]], axis: int | None) -> Traced:
-    """Trace ``module(*examples)`` for both numbers of rows along `axis`; ``None`` traces the given shapes only.
+    """Trace ``module(*examples)`` for each of `ROWS` along `axis`; ``None`` traces the given shapes only.
 
     Raises:
         Untraceable: the forward does something that a trace cannot record.
@@ -65,16 +67,15 @@ def traced(module: Module, examples: Sequence[np.ndarray[Any, Any]], axis: int |
         rows = [x if axis is None else np.repeat(x.take([0], axis), count, axis) for x in examples]
         found.append(_program(pure, [[p.data for p in parameters], [], rows]))
         if axis is None:
-            found *= 2
+            found *= len(ROWS)
             break
-    one, two = found
-    if [(op.kind, op.name) for op in one.ops] != [(op.kind, op.name) for op in two.ops]:
+    if any([(op.kind, op.name) for op in each.ops] != [(op.kind, op.name) for op in found[0].ops] for each in found):
         raise Depends("the forward pass runs other operations for a different number of rows")
-    pairs = list(zip(one.inputs, two.inputs, strict=True))
+    inputs = list(zip(*(each.inputs for each in found), strict=True))
     n = len(parameters)
-    own = [(names[a.slot], parameters[a.slot].data, a) for a, _ in pairs[:n]]
-    outputs = list(zip(one.outputs, two.outputs, strict=True))
-    return Traced(list(zip(one.ops, two.ops, strict=True)), pairs[n:], own, outputs)
+    own = [(names[of[0].slot], parameters[of[0].slot].data, of[0]) for of in inputs[:n]]
+    outputs = list(zip(*(each.outputs for each in found), strict=True))
+    return Traced(list(zip(*(each.ops for each in found), strict=True)), inputs[n:], own, outputs)
 
 
 def _program(pure: Callable[..., Any], nest: Any) -> Program:

@@ -11,7 +11,7 @@ from ..compiled.program.values import Op, Value, argument_shape
 from .rows import Depends, Free, merged
 
 Array = np.ndarray[Any, Any]
-Pair = tuple[Any, Any]  # an argument of an operation, from both traces
+Given = tuple[Any, ...]  # an argument of an operation, one from each trace
 
 
 SMALL = 16  # a constant with at most so many entries is written again at each use
@@ -98,6 +98,8 @@ class Writer:
 
     def free(self, value: Free) -> str:
         """Return the name of a vector of one integer, computed from the number of rows."""
+        if value.slope is None:
+            raise Depends("a length grows with the rows, but not by the same number with each row")
         if self._rows is None:
             scope, self.scope = self.scope, ""
             self._rows = self.op("Shape", self._source, start=self.axis, end=(self.axis or 0) + 1)
@@ -113,15 +115,18 @@ class Writer:
 
     # -- arguments
 
-    def arg(self, pair: Pair, dtype: Any = None) -> str:
+    def arg(self, given: Given, dtype: Any = None) -> str:
         """Return the name of an argument of an operation, cast to a dtype if one is given."""
-        a, b = pair
+        a, *others = given
         if not isinstance(a, Value):
-            if a != b and not (a != a and b != b):
-                raise Depends(f"the number {a!r} becomes {b!r} with one more row")
-            return self.constant(a, dtype if dtype is not None else None)
+            if all(a == b or (a != a and b != b) for b in others):
+                return self.constant(a, dtype)
+            if all(type(b) is int for b in given):
+                name = self.integer(merged(*given))
+                return name if dtype is None or np.dtype(dtype) == np.int64 else self.cast(name, dtype)
+            raise Depends(f"the number {a!r} becomes {others[0]!r} with one more row")
         if a.kind == "constant":
-            name = self._constant_of(a, b)
+            name = self._constant_of(given)
         elif a in self.names:
             name = self.names[a]
         else:
@@ -130,28 +135,47 @@ class Writer:
             return self.cast(name, dtype)
         return name
 
+    def integer(self, value: Any) -> str:
+        """Return the name of one integer, which may be `Free`."""
+        if not isinstance(value, Free):
+            return self.constant(np.int64(value))
+        return str(self.op("Squeeze", self.free(value), self.constant(np.array([0], np.int64))))
+
     def cast(self, name: str, dtype: Any) -> str:
         """Write a cast of a value to another dtype, and return its name."""
         return str(self.op("Cast", name, to=self.element(dtype)))
 
-    def _constant_of(self, a: Value, b: Value) -> str:
-        one, two = np.asarray(a.data), np.asarray(b.data)
-        if one.shape == two.shape:
-            if not np.array_equal(one, two, equal_nan=one.dtype.kind == "f"):
+    def _constant_of(self, given: Given) -> str:
+        arrays = [np.asarray(value.data) for value in given]
+        one = arrays[0]
+        if all(x.shape == one.shape for x in arrays):
+            if not all(np.array_equal(one, x, equal_nan=one.dtype.kind == "f") for x in arrays):
                 raise Depends("a constant has different numbers with one more row")
             return self.constant(one)
-        shape = merged(one.shape, two.shape)
+        shape = merged(*(x.shape for x in arrays))
         free = [k for k, n in enumerate(shape) if isinstance(n, Free)]
         row = one[tuple(slice(0, 1) if k in free else slice(None) for k in range(one.ndim))]
-        if all(np.array_equal(np.broadcast_to(row, x.shape), x) for x in (one, two)):
+        if all(np.array_equal(np.broadcast_to(row, x.shape), x) for x in arrays):
             return str(self.op("Expand", self.constant(row), self.ints(shape)))
-        if len(free) == 1 and two.size == two.shape[free[0]] and np.array_equal(two.ravel(), np.arange(two.size)):
-            end = self.op("Squeeze", self.free(shape[free[0]]), self.constant(np.array([0], np.int64)))
-            name = self.op("Range", self.constant(np.int64(0)), end, self.constant(np.int64(1)))
+        if len(free) == 1 and all(np.array_equal(x.ravel(), np.arange(x.shape[free[0]])) for x in arrays):
+            name = self._range(shape[free[0]])
             name = self.cast(name, one.dtype) if one.dtype != np.int64 else name
             length = [-1 if k in free else 1 for k in range(one.ndim)]
             return str(name if one.ndim == 1 else self.op("Reshape", name, self.ints(length)))
+        if len(free) == 2 and one.ndim == 2 and shape[0] == shape[1]:
+            for k in (0, -1):  # a causal mask, with the diagonal among the entries below it or above it
+                below, above = one[-1, 0], one[0, -1]
+                if all(np.array_equal(np.where(np.tri(len(x), k=k, dtype=bool), below, above), x) for x in arrays):
+                    places = self._range(shape[0])
+                    rows = self.op("Unsqueeze", places, self.ints([1]))
+                    lower = self.op("LessOrEqual" if k == 0 else "Less", places, rows)
+                    if one.dtype == np.bool_:
+                        return str(lower if below else self.op("Not", lower))
+                    return str(self.op("Where", lower, self.constant(below), self.constant(above)))
         raise Depends("a constant has different numbers with one more row")
+
+    def _range(self, length: Free) -> str:
+        return str(self.op("Range", self.integer(0), self.integer(length), self.integer(1)))
 
     # -- a graph inside an operator
 
@@ -168,15 +192,16 @@ class Writer:
         )  # fmt: skip
 
 
-def pairs(ops: tuple[Op, Op]) -> list[Pair]:
-    """Return the arguments of an operation in pairs, one from each trace."""
-    return list(zip(ops[0].args, ops[1].args, strict=True))
+def arguments(ops: tuple[Op, ...]) -> list[Given]:
+    """Return the arguments of an operation, each from all traces."""
+    return list(zip(*(op.args for op in ops), strict=True))
 
 
-def pair_nest(ops: tuple[Op, Op]) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional arguments and the metadata of a call, in pairs, one from each trace."""
-    (one, more), (two, others) = ops[0].nest, ops[1].nest
-    return list(zip(one, two, strict=True)), {key: (more[key], others[key]) for key in more}
+def call_arguments(ops: tuple[Op, ...]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the positional arguments and the metadata of a call, each from all traces."""
+    nests = [op.nest for op in ops]
+    given = list(zip(*(nest[0] for nest in nests), strict=True))
+    return given, {key: tuple(nest[1][key] for nest in nests) for key in nests[0][1]}
 
 
 def common_dtype(*args: Any) -> Any:
@@ -186,11 +211,15 @@ def common_dtype(*args: Any) -> Any:
     return np.result_type(*arrays, *numbers)
 
 
-def shape_of(ops: tuple[Op, Op], k: int = -1) -> tuple[Any, ...]:
-    """Return the shape of argument k, or by default of the result, with `Free` for lengths that grow with rows."""
-    one, two = (op.out if k < 0 else op.args[k] for op in ops)
-    shape: tuple[Any, ...] = merged(argument_shape(one), argument_shape(two))
+def shape_of(given: Given) -> tuple[Any, ...]:
+    """Return the shape of an argument or result, with `Free` for lengths that grow with rows."""
+    shape: tuple[Any, ...] = merged(*map(argument_shape, given))
     return shape
+
+
+def result_shape(ops: tuple[Op, ...]) -> tuple[Any, ...]:
+    """Return the shape of the result of an operation, with `Free` for lengths that grow with rows."""
+    return shape_of(tuple(op.out for op in ops))
 
 
 def scalar_constant(w: Writer, number: float, dtype: Any) -> str:

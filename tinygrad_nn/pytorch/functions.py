@@ -52,8 +52,9 @@ def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool | 
 
     They keep it with stable=False too.
     """
-    order = indices.order(np.asarray(raw(input)), dim, descending)
-    return indices.Found(constant(np.take_along_axis(constant(input), order, dim)), constant(order))
+    x = constant(input)
+    order = indices.order(x.data, dim, descending)
+    return indices.Found(constant(np.take_along_axis(x, order, dim)), indices.as_constant(order, x))
 
 
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
