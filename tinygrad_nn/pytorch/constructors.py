@@ -16,9 +16,11 @@ from ..tensor import Tensor, raw
 
 __all__ = [
     "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "Generator", "IntTensor", "LongTensor", "Size",
-    "arange", "as_tensor", "bernoulli", "bool", "complex128", "complex64", "device",
+    "arange", "as_tensor", "bartlett_window", "bernoulli", "blackman_window", "bool", "complex128", "complex64",
+    "device",
     "double", "dtype", "empty", "empty_like", "eye", "finfo", "float", "float16", "float32", "float64", "from_numpy",
-    "full", "full_like", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
+    "full", "full_like", "get_default_dtype", "half", "hamming_window", "hann_window",
+    "iinfo", "int", "int16", "int32", "int64", "int8", "is_tensor",
     "linspace", "logspace", "long", "manual_seed", "multinomial", "normal", "ones", "ones_like", "rand", "rand_like",
     "randint", "randn", "randn_like", "randperm", "set_default_dtype", "short", "tensor", "uint8", "zeros",
     "zeros_like",
@@ -143,6 +145,36 @@ def linspace(start: Any, end: Any, steps: Any, **options: Any) -> Tensor:
 def logspace(start: Any, end: Any, steps: Any, base: Any = 10.0, **options: Any) -> Tensor:
     """Return `steps` powers of the base with evenly spaced exponents, from baseˢᵗᵃʳᵗ to baseᵉⁿᵈ."""
     return tensor(np.logspace(start, end, steps, base=base), **options)
+
+
+def _places(length: Any, periodic: Any) -> np.ndarray[Any, Any]:
+    """Return the places in a window, from 0 to 1; a periodic one ends before 1."""
+    return np.array([0.5]) if length == 1 else np.arange(length) / (length - (not periodic))
+
+
+def _of_cosines(places: Any, weights: Any, options: Any) -> Tensor:
+    return tensor(sum(a * np.cos(2 * np.pi * k * places) for k, a in enumerate(weights)), **options)
+
+
+def hann_window(window_length: Any, periodic: Any = True, **options: Any) -> Tensor:
+    """Return ``(1 - cos(2 π t)) / 2``, for a periodic signal or a symmetric filter."""
+    return _of_cosines(_places(window_length, periodic), (0.5, -0.5), options)
+
+
+def hamming_window(window_length: Any, periodic: Any = True, alpha: Any = 0.54, beta: Any = 0.46, **options: Any
+                   ) -> Tensor:  # fmt: skip
+    """Return ``alpha - beta cos(2 π t)``, for a periodic signal or a symmetric filter."""
+    return _of_cosines(_places(window_length, periodic), (alpha, -beta), options)
+
+
+def blackman_window(window_length: Any, periodic: Any = True, **options: Any) -> Tensor:
+    """Return ``0.42 - cos(2 π t) / 2 + 0.08 cos(4 π t)``, for a periodic signal or a symmetric filter."""
+    return _of_cosines(_places(window_length, periodic), (0.42, -0.5, 0.08), options)
+
+
+def bartlett_window(window_length: Any, periodic: Any = True, **options: Any) -> Tensor:
+    """Return a triangle, ``1 - |2 t - 1|``, for a periodic signal or a symmetric filter."""
+    return tensor(1 - np.abs(2 * _places(window_length, periodic) - 1), **options)
 
 
 def _like_constructor(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:

@@ -245,6 +245,46 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
     return as_tensors(np.linalg.norm(words.cast(constant(A), dtype), ord, axis=words.axes(dim), keepdims=keepdim))
 
 
+def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> Any:
+    """Return differences of neighbours over their distance, one Tensor for each axis.
+
+    `spacing` is a distance, one for each axis, or the places along each axis. `edge_order` is the order at both ends.
+    """
+    steps = tuple(map(raw, spacing)) if isinstance(spacing, (tuple, list)) else (raw(spacing),)
+    differences: Any = np.gradient  # NumPy's types know no number of axes that is a variable
+    found = differences(constant(input), *steps, axis=words.axes(dim), edge_order=edge_order)
+    return as_tensors(found if isinstance(found, (tuple, list)) else (found,))
+
+
+def take(input: Any, index: Any) -> Any:
+    """Return entries by their place in the flattened Tensor."""
+    return constant(np.take(constant(input), raw(index)))
+
+
+def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
+    """Return ``solution``, ``residuals``, ``rank`` and ``singular_values`` of A X = B in least squares."""
+    return LeastSquares(*map(constant, np.linalg.lstsq(constant(A), B, rcond)))
+
+
+class LeastSquares(NamedTuple):
+    """The result of `lstsq`."""
+
+    solution: Any
+    residuals: Any
+    rank: Any
+    singular_values: Any
+
+
+def matrix_rank(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
+    """Return the number of singular values above the tolerance, by default that of ``np.linalg.matrix_rank``."""
+    return constant(np.linalg.matrix_rank(np.asarray(raw(A)), atol, hermitian, rtol=rtol))
+
+
+def matrix_diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """Return the diagonals of matrices along two axes, by default the last two."""
+    return constant(np.diagonal(constant(A), offset, dim1, dim2))
+
+
 def nan_to_num(input: Any, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Any:
     """Return x with NaN replaced, by default by 0, and infinities, by default by the largest and the least number."""
     return constant(np.nan_to_num(constant(input), nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf))
@@ -274,9 +314,16 @@ def _einsum(equation: Any, *operands: Any) -> Any:
 # -- The tables: PyTorch's names
 
 _METHODS = """
-addcdiv addcmul addmm allclose baddbmm chunk clamp clamp_max clamp_min clone cross cummax cummin dist equal flatten flip
-frac gather index_add index_copy index_fill index_select inverse lerp logdet masked_fill masked_select narrow
-repeat_interleave rsqrt scatter scatter_add scatter_reduce select split t take_along_dim topk unbind unflatten
+addbmm addcdiv addcmul addmm addmv addr adjoint allclose baddbmm chunk clamp clamp_max clamp_min clone cross cummax
+cummin dist dsplit equal flatten flip frac gather histc hsplit index_add index_copy index_fill index_select inverse
+is_complex is_floating_point kthvalue lerp logdet masked_fill masked_select median mode msort nanmedian
+nanquantile narrow pinverse qr quantile repeat_interleave rsqrt scatter scatter_add scatter_reduce select split
+split_with_sizes svd t take_along_dim tensor_split topk unbind unflatten vsplit
+"""
+# These take lists too, and are functions of layers as well as of torch, with the same arguments.
+OF_LAYERS = """
+adaptive_avg_pool1d avg_pool1d celu conv1d conv2d conv_transpose1d conv_transpose2d group_norm hardshrink layer_norm
+max_pool1d pixel_shuffle prelu rms_norm selu threshold
 """
 _IN_NUMPY = table(NUMPYS, np)
 _OWN: dict[str, Function] = {
@@ -294,15 +341,17 @@ _OWN: dict[str, Function] = {
     "softmax": _softmax(neural.softmax), "log_softmax": _softmax(neural.log_softmax),
     "sort": sort, "argsort": argsort, "nonzero": nonzero, "where": where, "norm": norm,
     "squeeze": _method_as_function(words.squeeze),
+    "logcumsumexp": in_torch_form(np.logaddexp.accumulate, "input, dim", "logcumsumexp"),
     **dict.fromkeys(["div", "divide", "true_divide"], _method_as_function(words.div)),
     "add": in_torch_form(words.add_multiple(np.add), "input, other, *, alpha=", "add"),
     **{name: in_torch_form(words.add_multiple(np.subtract), "input, other, alpha=", name)
        for name in ("sub", "subtract")},
+    **{name: getattr(neural_functions, name) for name in OF_LAYERS.split()},
     "cosine_similarity": _method_as_function(neural_functions.cosine_similarity),
     "pairwise_distance": _method_as_function(neural_functions.pairwise_distance),
     "einsum": _einsum, "cdist": cdist, "block_diag": block_diag, "cholesky_solve": cholesky_solve,
     "searchsorted": searchsorted, "nan_to_num": nan_to_num, "unique": unique, "meshgrid": meshgrid,
-    "bucketize": bucketize, "diag_embed": diag_embed, "logit": logit,
+    "gradient": gradient, "take": take, "bucketize": bucketize, "diag_embed": diag_embed, "logit": logit,
     "tril_indices": tril_indices, "triu_indices": partial(tril_indices, upper=True),
     "atleast_1d": _each(np.atleast_1d), "atleast_2d": _each(np.atleast_2d), "atleast_3d": _each(np.atleast_3d),
     "broadcast_tensors": lambda *tensors: as_tensors(np.broadcast_arrays(*tensors)),
@@ -321,5 +370,7 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 linalg = Names("torch.linalg", **table(LINALG, np.linalg), solve_triangular=solve_triangular, solve=solve,
-               norm=linalg_norm, vector_norm=vector_norm, matrix_norm=matrix_norm)  # fmt: skip
+               norm=linalg_norm, vector_norm=vector_norm, matrix_norm=matrix_norm, lstsq=lstsq,
+               matrix_rank=matrix_rank, diagonal=matrix_diagonal,
+               vander=lambda x, N=None: constant(np.vander(raw(x), N, increasing=True)))  # fmt: skip
 fft = Names("torch.fft", **table(FFT, np.fft))

@@ -17,16 +17,19 @@ Function = Callable[..., Any]
 
 NUMPYS = {
     "input": """
-        abs absolute acos=arccos acosh=arccosh arccos arccosh arcsin arcsinh arctan arctanh argwhere asin=arcsin
-        asinh=arcsinh atan=arctan atanh=arctanh ceil conj corrcoef cos cosh deg2rad exp exp2 expm1 fix fliplr flipud
-        floor imag isfinite isinf isnan log log10 log1p log2 logical_not neg=negative negative positive rad2deg ravel
-        real sign signbit sin sinc sinh sqrt square tan tanh trace trunc""",
+        abs absolute acos=arccos acosh=arccosh angle arccos arccosh arcsin arcsinh arctan arctanh argwhere
+        asin=arcsin asinh=arcsinh atan=arctan atanh=arctanh bitwise_not=invert ceil conj conj_physical=conj
+        corrcoef cos cosh deg2rad exp exp2 expm1 fix fliplr flipud floor imag isfinite isinf isnan isneginf
+        isposinf isreal log log10 log1p log2 logical_not neg=negative negative positive rad2deg ravel real
+        sgn=sign sign signbit sin sinc sinh sqrt square tan tanh trace trunc""",
     "input, other": """
-        arctan2 atan2=arctan2 eq=equal floor_divide fmax fmin ge=greater_equal greater greater_equal gt=greater hypot
-        inner kron le=less_equal less less_equal logaddexp logaddexp2 logical_and logical_or logical_xor lt=less matmul
-        maximum minimum mul=multiply multiply ne=not_equal not_equal remainder vdot""",
+        arctan2 atan2=arctan2 bitwise_and bitwise_left_shift=left_shift bitwise_or bitwise_right_shift=right_shift
+        bitwise_xor copysign eq=equal floor_divide fmax fmin fmod gcd ge=greater_equal greater greater_equal gt=greater
+        hypot inner kron lcm ldexp le=less_equal less less_equal logaddexp logaddexp2 logical_and logical_or
+        logical_xor lt=less matmul
+        maximum minimum mul=multiply multiply ne=not_equal nextafter not_equal remainder vdot""",
     "tensors, dim=": "cat=concatenate concat concatenate stack",
-    "tensors": "column_stack dstack hstack vstack",
+    "tensors": "column_stack dstack hstack row_stack=vstack vstack",
     "input, diagonal=": "diag tril triu",
     "input, dim=, keepdim=": "all any amax=max amin=min argmax argmin count_nonzero",
     "input, dim=, keepdim=, *, dtype=": "mean nanmean nansum prod sum",
@@ -41,7 +44,7 @@ NUMPYS = {
     "input, vec2": "ger=outer outer",
     "input, tensor": "dot",
     "input, values": "heaviside",
-    "input, exponent": "pow=power",
+    "input, exponent": "float_power pow=power",
     "input, size": "broadcast_to",
     "input, shape": "reshape",
     "input, shifts, dims=": "roll",
@@ -58,7 +61,13 @@ NUMPYS = {
     "x, N=, increasing=": "vander",
 }
 LINALG = {
-    "A": "det inv slogdet",
+    "A": "det eig eigvals inv slogdet svdvals",
+    "A, p=": "cond",
+    "input, other, *, dim=": "cross",
+    "x, y, *, dim=": "vecdot",
+    "input, other": "matmul",
+    "A, ind=": "tensorinv",
+    "A, B, dims=": "tensorsolve",
     "A, n": "matrix_power",
     "A, UPLO=": "eigh eigvalsh",
     "A, *, upper=": "cholesky",
@@ -71,7 +80,7 @@ FFT = {"input, n=, dim=, norm=": "fft ifft irfft rfft", "input, s=, dim=, norm="
        "input, dim=": "fftshift"}  # fmt: skip
 _WORDS = {"dim": "axis", "dims": "axis", "keepdim": "keepdims", "diagonal": "k", "dim1": "axis1", "dim2": "axis2",
           "correction": "ddof"}  # fmt: skip
-_SEVERAL = {"rot90", "fftshift", "fft2", "fftn", "ifft2", "ifftn"}  # where NumPy's word for dim is axes
+_SEVERAL = {"rot90", "tensorsolve", "fftshift", "fft2", "fftn", "ifft2", "ifftn"}  # where NumPy's word is axes
 
 
 def as_tensors(out: Any) -> Any:
