@@ -153,6 +153,8 @@ def _places(length: Any, periodic: Any) -> np.ndarray[Any, Any]:
 
 
 def _of_cosines(places: Any, weights: Any, options: Any) -> Tensor:
+    if len(places) == 1:
+        return ones(1, **options)
     return tensor(sum(a * np.cos(2 * np.pi * k * places) for k, a in enumerate(weights)), **options)
 
 
