@@ -42,6 +42,9 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         close(call, found["gradients"][name], gradient)
 
 
+LOG = np.log(np.full((3, 2, 4), 0.25))
+
+
 # -- Options: PyTorch's words and the short ones, one mechanism
 
 
@@ -56,7 +59,19 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
          "device='cuda' is not supported; arrays are NumPy's"),
         (lambda: nn.Conv2d(1, 2, 3, padding_mode="circular"), NotImplementedError, "np.pad(x, widths"),
         (lambda: nn.Conv2d(1, 2, kernal_size=3), TypeError, "Did you mean 'kernel_size'?"),
-        (lambda: nn.MaxPool2d(2, ceil_mode=True), NotImplementedError, "pad it with np.pad(x, widths)"),
+        (lambda: nn.MaxPool2d(2, dilation=2), NotImplementedError, "windows have no holes"),
+        (lambda: nn.ConstantPad1d((1, 2, 3), 0.0), TypeError, "or one for each side: (left, right)."),
+        (lambda: nn.ReflectionPad3d(1)(np.ones((2, 2))), ValueError, "pads 3 axes after the channels"),
+        (lambda: nn.ConvTranspose1d(1, 1, 3, 2)(np.ones((1, 1, 4)), output_size=11), ValueError, "from (9,) to (10,)."),
+        (lambda: nn.Bilinear(2, 3, 4)(np.ones((5, 2)), np.ones((6, 3))), ValueError, "it got (5, 2) and (6, 3)."),
+        (lambda: F.pixel_unshuffle(np.ones((1, 1, 3, 4)), 2), ValueError, "Write F.pad(x, (0, 0, 0, 1))."),
+        (lambda: F.channel_shuffle(np.ones((1, 3, 2)), 2), ValueError, "3 channels cannot be divided into 2 groups"),
+        (lambda: F.avg_pool1d(np.ones((1, 1, 4)), 2, divisor_override=0), ValueError, "write what to divide by"),
+        (lambda: F.ctc_loss(LOG[:, 0], [0, 1], 3, 2), ValueError, "must be a class number below 4, and not the blank"),
+        (lambda: F.ctc_loss(LOG[:, 0], [2, 1], 4, 2), ValueError, "the sequences have 3 times"),
+        (lambda: F.ctc_loss(LOG, [[1], [2]], [3, 3], [1]), ValueError, "one for each of the 2 sequences"),
+        (lambda: F.ctc_loss(LOG, [1, 2, 3], [3, 3], [1, 1]), ValueError, "or the 2 labels of all sequences one after"),
+        (lambda: F.ctc_loss(LOG, [[1.5], [2.0]], [3, 3], [1, 1]), ValueError, "Write target.astype(int)."),
         (lambda: nn.LSTM(3, 4, proj_size=2), NotImplementedError, "put a Linear after the layer"),
         (lambda: nn.LSTM(3, 4, num_layer=2), TypeError, "LSTM has no option 'num_layer'. Did you mean 'num_layers'?"),
         (lambda: nn.RNN(3, 4, num_layer=2), TypeError, "RNN has no option 'num_layer'. Did you mean 'num_layers'?"),
@@ -133,10 +148,9 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: F.pad(np.ones(2), (1, 1), mode="mirror"), ValueError, "modes are constant, reflect, replicate, circu"),
         (lambda: F.conv1d(np.ones((1, 1, 4)), np.ones((1, 1, 3)), padding="full"), ValueError, "known are 'same'"),
         (lambda: F.dropout(np.ones(2), 1.5), ValueError, "at least 0 and below 1"),
-        (lambda: F.avg_pool2d(np.ones((1, 1, 4, 4)), 2, ceil_mode=True), NotImplementedError, "np.pad(x, widths)"),
         (lambda: F.group_norm(np.ones((1, 3, 2)), 2), ValueError, "3 channels cannot be divided into 2 groups"),
         (lambda: F.instance_norm(np.ones((1, 3, 2)), np.ones(3)), NotImplementedError, "instance_norm(x, weight=w)"),
-        (lambda: F.max_pool2d(np.ones((1, 1, 4, 4)), 2, ceil_mode=True), NotImplementedError, "np.pad(x, widths)"),
+        (lambda: F.max_pool2d(np.ones((1, 1, 4, 4)), 2, return_indices=True), NotImplementedError, "are not returned"),
         (lambda: nn.Tanh(True), TypeError, "Tanh is created with its options, and called with arrays: Tanh()(x)."),
         (lambda: nn.GRUCell(4, 3)(np.ones(4)), ValueError, "x has shape (4,). One sample alone is x[None]."),
         (lambda: nn.Linear(4, 3).reset_parameters(), AttributeError, "Create the model, or this part of it, again"),
@@ -148,7 +162,6 @@ def test_a_call_gives_the_numbers_of_pytorch(call: str) -> None:
         (lambda: nn.L1Loss("sum"), NotImplementedError, "size_average='sum' is not supported; write reduction="),
         (lambda: F.mse_loss(X3, X3, weight=X3), NotImplementedError, "and take the weighted mean of the values"),
         (lambda: F.cross_entropy(X3, CLASSES, None, None, -100, False), NotImplementedError, "write reduction='none'"),
-        (lambda: nn.AvgPool2d(3, 2, 1, True), NotImplementedError, "ceil_mode=True is not supported; windows lie in"),
         (lambda: nn.InstanceNorm2d(4, 1e-5, 0.1, True, True), NotImplementedError, "track_running_stats=True is not"),
         (lambda: nn.LSTM(4, 3, 1, True, False, 0.0, False, 2), NotImplementedError, "proj_size=2 is not supported; p"),
         (lambda: nn.Embedding(4, 3, None, 1.0), NotImplementedError, "max_norm=1.0 is not supported; scale the weig"),

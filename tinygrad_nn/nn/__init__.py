@@ -49,6 +49,7 @@ from .activation_layers import (
 )
 from .activations import Activation, activation
 from .attention import MultiHeadAttention, MultiheadAttention
+from .channel_layers import ChannelShuffle, LocalResponseNorm
 from .containers import Identity, Lambda, ModuleDict, ModuleList, Parallel, Residual, Sequential
 from .conv import Conv1d, Conv2d, Convolution, ConvTranspose1d, ConvTranspose2d
 from .distance_layers import CosineSimilarity, PairwiseDistance
@@ -56,12 +57,13 @@ from .dropout import Dropout, Dropout1d, Dropout2d, SpatialDropout
 from .embedding import Embedding, sinusoidal_positions
 from .init import initial_weights
 from .layer import Layer
-from .linear import Flatten, Linear, Unflatten
+from .linear import Bilinear, Flatten, Linear, Unflatten
 from .loss_layers import (
     BCELoss,
     BCEWithLogitsLoss,
     CosineEmbeddingLoss,
     CrossEntropyLoss,
+    CTCLoss,
     GaussianNLLLoss,
     HingeEmbeddingLoss,
     HuberLoss,
@@ -89,6 +91,23 @@ from .norm import (
     LayerNorm,
     RMSNorm,
 )
+from .padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from .parameters import Parameter, ParameterDict, ParameterList
 from .pool import (
     AdaptiveAvgPool,
@@ -105,7 +124,7 @@ from .pool import (
     MaxPool2d,
 )
 from .recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, Recurrent, RNNCell
-from .resizing import PixelShuffle, ReflectionPad2d, ReplicationPad2d, Upsample, ZeroPad2d
+from .resizing import Fold, PixelShuffle, PixelUnshuffle, Unfold, Upsample
 from .transformer import TransformerBlock, TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
@@ -124,7 +143,16 @@ __all__ = [
     "BatchNorm",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
     "CELU",
+    "CTCLoss",
+    "ChannelShuffle",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
@@ -140,6 +168,7 @@ __all__ = [
     "Embedding",
     "FROM_Z",
     "Flatten",
+    "Fold",
     "GELU",
     "GLU",
     "GRU",
@@ -166,6 +195,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
@@ -189,6 +219,7 @@ __all__ = [
     "ParameterDict",
     "ParameterList",
     "PixelShuffle",
+    "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
     "RNN",
@@ -196,8 +227,12 @@ __all__ = [
     "ReLU",
     "ReLU6",
     "Recurrent",
+    "ReflectionPad1d",
     "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
     "ReplicationPad2d",
+    "ReplicationPad3d",
     "Residual",
     "SELU",
     "Sequential",
@@ -219,8 +254,11 @@ __all__ = [
     "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
+    "Unfold",
     "Upsample",
+    "ZeroPad1d",
     "ZeroPad2d",
+    "ZeroPad3d",
     "activation",
     "celu",
     "elu",

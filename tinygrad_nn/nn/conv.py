@@ -73,15 +73,18 @@ class Convolution(Module):
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, c_out, *positions)`` for ``(batch, c_in, *spatial)``."""
+        return self._of(x)
+
+    def _of(self, x: Any, **how: Any) -> Any:
         x = as_input(x, self.weight.dtype)
         if x.ndim != 2 + self.axes or x.shape[1] != self.c_in:
             spatial = ("n", "h, w")[self.axes - 1]
             hint = channels_hint(x.shape, self.c_in, self.axes)
             raise ValueError(f"{self!r} takes (batch, {self.c_in}, {spatial}); x has shape {x.shape}.{hint}")
-        y = self._run(x)
+        y = self._run(x, **how)
         return y if self.bias is None else y + self.bias.reshape(self.c_out, *(1,) * self.axes)
 
-    def _run(self, x: Any) -> Tensor:
+    def _run(self, x: Any, **how: Any) -> Tensor:
         """Return the convolution of x, without the bias."""
         raise NotImplementedError
 
@@ -114,7 +117,7 @@ class _Conv(Convolution):
         self._uneven = [(0, n % 2) for n in total]  # an even kernel needs one more pixel at the far end
         return tuple(n // 2 for n in total)
 
-    def _run(self, x: Any) -> Tensor:
+    def _run(self, x: Any, **how: Any) -> Tensor:
         if any(far for _, far in self._uneven):
             x = np.pad(x, [(0, 0), (0, 0), *self._uneven])
         result: Tensor = conv(
@@ -175,10 +178,32 @@ class _ConvTranspose(Convolution):
         super().__init__(c_in, c_out, kernel, stride, padding, dilation, groups, bias, rng=rng, dtype=dtype)
         self.output_padding = added_pixels(type(self).__name__, output_padding, self.stride, self.dilation)
 
-    def _run(self, x: Any) -> Tensor:
+    def forward(self, x: Any, output_size: Size | None = None) -> Any:
+        """Return ``(batch, c_out, *positions)`` for ``(batch, c_in, *spatial)``.
+
+        `output_size` is the lengths of the spatial axes of the result, in place of output_padding; as many sizes are
+        possible as the stride is large.
+        """
+        return self._of(x) if output_size is None else self._of(x, output_padding=self._added(np.shape(x), output_size))
+
+    def _added(self, shape: tuple[int, ...], output_size: Any) -> tuple[int, ...]:
+        """Return the output padding with which the result has a given size."""
+        several = isinstance(output_size, (tuple, list))
+        wanted = tuple(output_size)[-self.axes :] if several else (output_size,) * self.axes
+        steps = zip(shape[2:], self.stride, self.padding, self.dilation, self.kernel, strict=False)
+        least = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in steps)
+        most = tuple(n + max(s, d) - 1 for n, s, d in zip(least, self.stride, self.dilation, strict=False))
+        ranges = list(zip(wanted, least, most, strict=False))
+        if not len(ranges) == len(wanted) == self.axes or any(not low <= n <= high for n, low, high in ranges):
+            raise ValueError(
+                f"{self!r}: output_size={output_size}; for x of shape {shape} it is from {least} to {most}."
+            )
+        return tuple(n - low for n, low, _ in ranges)
+
+    def _run(self, x: Any, output_padding: Any = None, **how: Any) -> Tensor:
         result: Tensor = conv_transpose(
-            x, self.weight, stride=self.stride, padding=self.padding, output_padding=self.output_padding,
-            dilation=self.dilation, groups=self.groups,
+            x, self.weight, stride=self.stride, padding=self.padding, dilation=self.dilation, groups=self.groups,
+            output_padding=self.output_padding if output_padding is None else output_padding,
         )  # fmt: skip
         return result
 

@@ -14,7 +14,7 @@ from .pool import FIXED as OF_POOLING
 
 _WORDS = {"axis": "dim", "dim": "axis", "x": "input", "logits": "input", "prediction": "input", "input1": "x1",
           "input2": "x2", "alpha": "negative_slope", "approximation": "approximate", "W": "weight", "b": "bias",
-          "kernel": "kernel_size"}  # fmt: skip
+          "kernel": "kernel_size", "log_probs": "log_prediction", "targets": "target"}  # fmt: skip
 _OLD = "size_average reduce reduction"
 THEN = {name: words.split() for name, words in {  # the options that PyTorch takes by position after our arguments
     "binary_cross_entropy": f"weight {_OLD}",
@@ -22,14 +22,15 @@ THEN = {name: words.split() for name, words in {  # the options that PyTorch tak
     "cross_entropy": "weight size_average ignore_index reduce reduction label_smoothing",
     "nll_loss": "weight size_average ignore_index reduce reduction",
     **dict.fromkeys(["cosine_embedding_loss", "hinge_embedding_loss", "margin_ranking_loss"], f"margin {_OLD}"),
-    "gaussian_nll_loss": "full eps reduction", "huber_loss": "reduction delta weight",
+    "ctc_loss": "blank reduction zero_infinity", "gaussian_nll_loss": "full eps reduction",
+    "huber_loss": "reduction delta weight",
     "kl_div": f"{_OLD} log_target", "smooth_l1_loss": f"{_OLD} beta", "soft_margin_loss": _OLD,
     **dict.fromkeys(["l1_loss", "mse_loss"], f"{_OLD} weight"),
     "multi_margin_loss": f"p margin weight {_OLD}", "triplet_margin_loss": f"margin p eps swap {_OLD}",
     "poisson_nll_loss": "log_input full size_average eps reduce reduction",
     **dict.fromkeys(["celu", "elu", "hardsigmoid", "hardswish", "mish", "relu6", "selu", "silu"], "inplace"),
     **dict.fromkeys(["max_pool1d", "max_pool2d"], "dilation ceil_mode return_indices"),
-    **dict.fromkeys(["adaptive_max_pool1d", "adaptive_max_pool2d"], "return_indices"), "avg_pool2d": "divisor_override",
+    **dict.fromkeys(["adaptive_max_pool1d", "adaptive_max_pool2d"], "return_indices"),
     "embedding": "max_norm norm_type scale_grad_by_freq sparse", "interpolate": "recompute_scale_factor antialias",
     "normalize": "out", "scaled_dot_product_attention": "enable_gqa",
 }.items()}  # fmt: skip

@@ -19,6 +19,10 @@ _IN_PLACE = {  # in PyTorch, the last option of these is inplace
 }  # fmt: skip
 
 
+def _is_array(x: Any) -> bool:
+    return bool(np.ndim(raw(x))) and not isinstance(x, tuple)  # a tuple is a size
+
+
 class FunctionLayer(Module):
     """A function as a module, whose options are attributes; `layer_of` makes a subclass for each function."""
 
@@ -30,7 +34,7 @@ class FunctionLayer(Module):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         named = zip(self.order, args, strict=False)
-        if len(args) > len(self.order) or any(np.ndim(raw(x)) and "weight" not in word for word, x in named) or any(
+        if len(args) > len(self.order) or any(_is_array(x) and "weight" not in word for word, x in named) or any(
             isinstance(x, Tensor) and x.requires_grad for x in args
         ):
             name = type(self).__name__

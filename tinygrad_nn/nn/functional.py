@@ -18,7 +18,7 @@ from ..ops import pooling
 from ..ops.activations import celu, elu, gelu, glu, hard_sigmoid, hard_swish, hard_tanh, mish, selu, silu, softsign
 from ..ops.activations import prelu as rectified_by
 from ..ops.attention import weights as attention_weights
-from ..ops.convolution import conv, conv_transpose
+from ..ops.convolution import conv, conv_transpose, per_axis
 from ..ops.elementwise import tanh as tanh_
 from ..ops.embedding import embedding as rows_of
 from ..ops.neural import affine, sigmoid
@@ -41,7 +41,7 @@ from .function_arguments import checked_function
 from .linear import as_input
 from .loss_layers import cross_entropy, hinge_embedding_loss, margin_ranking_loss, nll_loss, soft_margin_loss
 from .norm import standardize_batch, standardize_groups
-from .resampling import fold, interpolate, pixel_shuffle, unfold
+from .resampling import channel_shuffle, fold, interpolate, pixel_shuffle, pixel_unshuffle, unfold
 
 Size = int | tuple[int, ...]
 Rng = np.random.Generator | int | None
@@ -168,24 +168,22 @@ def _named(call: Any, name: str, text: str) -> Any:
 
 
 def _max_pool(axes: int) -> Any:
-    def call(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Any:
+    def call(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, *, ceil_mode: bool = False
+             ) -> Any:  # fmt: skip
         check_axes(f"max_pool{axes}d", input, axes)
-        return pooling.max_pool(input, kernel_size, stride=stride, padding=padding)
+        return pooling.max_pool(input, kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode)
 
     return _named(call, f"max_pool{axes}d", f"Return the largest entry of each window; see `nn.MaxPool{axes}d`.")
 
 
 def _avg_pool(axes: int) -> Any:
     def call(input: Any, kernel_size: Size, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False,
-             count_include_pad: bool = True) -> Any:  # fmt: skip
+             count_include_pad: bool = True, divisor_override: float | None = None) -> Any:  # fmt: skip
         check_axes(f"avg_pool{axes}d", input, axes)
-        if ceil_mode:
-            raise NotImplementedError(
-                "avg_pool: ceil_mode=True is not supported; pad the input with np.pad(x, widths)."
-            )
-        return pooling.avg_pool(input, kernel_size, stride=stride, padding=padding, count_include_pad=count_include_pad)
+        return pooling.avg_pool(input, kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode,
+                                count_include_pad=count_include_pad, divisor_override=divisor_override)  # fmt: skip
 
-    return _named(call, f"avg_pool{axes}d", "Return the mean of each window; ceil_mode=True is not supported.")
+    return _named(call, f"avg_pool{axes}d", f"Return the mean of each window; see `nn.AvgPool{axes}d`.")
 
 
 def _adaptive_pool(kind: str, axes: int) -> Any:
@@ -283,6 +281,30 @@ def instance_norm(
             "instance_norm: each sample has its own statistics, none are running. Write instance_norm(x, weight=w)."
         )
     return group_norm(input, input.shape[1], weight, bias, eps)
+
+
+def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+    r"""Divide each entry by the squares of `size` neighbouring channels at the same place.
+
+    .. math:: y_c = x_c \Big(k + \frac{\alpha}{n} \sum_{c - n / 2 \le d < c + n / 2} x_d^2\Big)^{-\beta}
+
+    Source: Krizhevsky, Sutskever & Hinton, ImageNet classification with deep convolutional networks (2012), section
+    3.3; as in PyTorch, alpha is divided by n.
+
+    Example:
+        >>> local_response_norm(np.ones((1, 2, 1)), 2, alpha=2.0, beta=1.0).tolist()
+        [[[0.5], [0.3333333333333333]]]
+    """
+    (n,) = per_axis("local_response_norm", "size", size, 1, 1)
+    squares = np.pad(input * input, [(0, 0), (n // 2, (n - 1) // 2), *[(0, 0)] * (input.ndim - 2)])
+    windows = [squares[:, start : start + input.shape[1]] for start in range(n)]
+    return input * (k + alpha / n * sum(windows)) ** -beta
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+    """Return x₁ᵀ W x₂ + b: ``(..., n_1)`` and ``(..., n_2)`` become ``(..., n_out)``; W is ``(n_out, n_1, n_2)``."""
+    y = np.einsum("...i,oij,...j->...o", input1, weight, input2)
+    return y if bias is None else y + bias
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
@@ -451,19 +473,21 @@ l1_loss, mse_loss = losses.l1_loss, losses.mse_loss
 smooth_l1_loss, huber_loss = losses.smooth_l1, losses.huber
 kl_div, gaussian_nll_loss, poisson_nll_loss = losses.kl_divergence, losses.gaussian_nll, losses.poisson_nll
 cosine_embedding_loss, triplet_margin_loss = losses.cosine_embedding, losses.triplet_margin
-multi_margin_loss = losses.multi_margin
+multi_margin_loss, ctc_loss = losses.multi_margin, losses.ctc
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "avg_pool1d",
-    "avg_pool2d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d",
-    "conv_transpose1d", "conv_transpose2d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout",
-    "elu", "embedding", "fold", "gaussian_nll_loss", "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink",
-    "hardsigmoid", "hardswish", "hardtanh", "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate",
-    "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss",
-    "max_pool1d", "max_pool2d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
-    "pairwise_distance", "pixel_shuffle", "poisson_nll_loss", "prelu", "relu", "relu6", "rms_norm",
-    "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss", "softmax",
-    "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold", "triplet_margin_loss", "unfold",
+    "avg_pool2d", "batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu",
+    "channel_shuffle", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "cosine_embedding_loss",
+    "cosine_similarity", "cross_entropy", "ctc_loss", "dropout", "elu", "embedding", "fold", "gaussian_nll_loss",
+    "gelu", "glu", "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "linear", "local_response_norm", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d",
+    "max_pool2d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "pairwise_distance", "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu", "relu6",
+    "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss",
+    "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
+    "triplet_margin_loss", "unfold",
 ]  # fmt: skip
 
 for _name in __all__:

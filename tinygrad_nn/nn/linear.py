@@ -78,6 +78,50 @@ class Linear(Module):
         return f"{self.n_in}, {self.n_out}" + (", bias=False" if self.bias is None else "")
 
 
+@pytorch_names(None, "device dtype", in1_features="n_1", in2_features="n_2", out_features="n_out")
+class Bilinear(Module):
+    r"""A layer of two inputs, with a weight for each pair of their columns.
+
+    .. math:: y_o = x_1^T W_o \, x_2 + b_o, \qquad W, b \sim U(\pm 1 / \sqrt{n_1})
+
+    Args:
+        n_1, n_2, n_out: numbers of columns of both inputs and of the result, at least 1.
+        bias, rng, dtype: see `Linear`.
+
+    Attributes:
+        weight, bias: Tensors ``(n_out, n_1, n_2)`` and ``(n_out,)``; the bias is ``None`` with bias=False.
+
+    Source: the definition and the initial weights of ``torch.nn.Bilinear``.
+
+    Example:
+        >>> Bilinear(4, 5, 3, rng=0)(np.ones((2, 4)), np.ones((2, 5))).shape
+        (2, 3)
+    """
+
+    def __init__(
+        self, n_1: int, n_2: int, n_out: int, bias: bool = True, *, rng: Rng = None, dtype: Any = np.float64
+    ) -> None:
+        for name, n in (("n_1", n_1), ("n_2", n_2), ("n_out", n_out)):
+            setattr(self, name, check_count("Bilinear", name, n))
+        generator, limit = as_generator(rng), n_1**-0.5
+        self.weight = parameter(generator.uniform(-limit, limit, (n_out, n_1, n_2)), dtype)
+        self.bias = parameter(generator.uniform(-limit, limit, n_out), dtype) if bias else None
+
+    def forward(self, x1: Any, x2: Any) -> Any:
+        """Return ``(..., n_out)`` for ``(..., n_1)`` and ``(..., n_2)``."""
+        x1, x2 = (as_input(x, self.weight.dtype) for x in (x1, x2))
+        _, n_1, n_2 = self.weight.shape
+        if (x1.shape[-1:], x2.shape[-1:]) != ((n_1,), (n_2,)) or x1.shape[:-1] != x2.shape[:-1]:
+            raise ValueError(f"{self!r} takes (..., {n_1}) and (..., {n_2}); it got {x1.shape} and {x2.shape}.")
+        y = np.einsum("...i,oij,...j->...o", x1, self.weight, x2)
+        return y if self.bias is None else y + self.bias
+
+    def about(self) -> str:
+        """Return the widths, and bias=False if there is no bias."""
+        n_out, n_1, n_2 = self.weight.shape
+        return f"{n_1}, {n_2}, {n_out}" + (", bias=False" if self.bias is None else "")
+
+
 @pytorch_names(start_dim="start", end_dim="end")
 class Flatten(Module):
     """Join consecutive axes into one: ``(batch, c, h, w)`` becomes ``(batch, c * h * w)``.

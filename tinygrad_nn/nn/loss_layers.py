@@ -109,3 +109,6 @@ MarginRankingLoss = _loss("MarginRankingLoss", margin_ranking_loss, "max(0, marg
                           _REDUCTION)  # fmt: skip
 HingeEmbeddingLoss = _loss("HingeEmbeddingLoss", hinge_embedding_loss, "x if y is 1, max(0, margin - x) if y "
                            "is -1.", ("margin", 1.0), _REDUCTION)  # fmt: skip
+CTCLoss = _loss("CTCLoss", losses.ctc, "The negative log-probability of labels whose places in time are not known: "
+                "called with (log-probabilities, labels, input_lengths, target_lengths).", ("blank", 0), _REDUCTION,
+                ("zero_infinity", False))  # fmt: skip

@@ -15,19 +15,17 @@ Size = int | tuple[int, ...]
 FIXED = {
     "dilation":         ((1, (1,), (1, 1)), "windows have no holes"),
     "return_indices":   (False, "the places of the largest pixels are not returned"),
-    "ceil_mode":        (False, "windows lie inside the image: pad it with np.pad(x, widths)"),
-    "divisor_override": (None, "multiply the result"),
 }  # fmt: skip
 
 
-@pytorch_names(FIXED, "dilation return_indices ceil_mode", kernel_size="kernel")
 class _Pool(Module):
     """Base of the layers with windows; `axes` is the number of spatial axes, ``None`` for any."""
 
     axes: ClassVar[int | None] = None
 
-    def __init__(self, kernel: Size, stride: Size | None = None, padding: Size = 0) -> None:
+    def __init__(self, kernel: Size, stride: Size | None, padding: Size, ceil_mode: bool) -> None:
         self.kernel, self.stride, self.padding = kernel, kernel if stride is None else stride, padding
+        self.ceil_mode = bool(ceil_mode)
         for name, minimum in (("kernel", 1), ("stride", 1), ("padding", 0)):
             _check_size(self, name, minimum)
 
@@ -36,9 +34,10 @@ class _Pool(Module):
         options = f", stride={self.stride}" * (self.stride != self.kernel) + f", padding={self.padding}" * (
             self.padding != 0
         )
-        return f"{self.kernel}{options}"
+        return f"{self.kernel}{options}{', ceil_mode=True' * self.ceil_mode}"
 
 
+@pytorch_names(FIXED, "dilation return_indices ceil_mode", kernel_size="kernel")
 class MaxPool(_Pool):
     r"""Return the largest pixel of each window.
 
@@ -48,6 +47,7 @@ class MaxPool(_Pool):
         kernel: window size, one number or one per spatial axis.
         stride: step between windows; by default the kernel size, so that windows tile the image.
         padding: pixels added at each end; they are never the largest.
+        ceil_mode: whether a last window that begins in the image, and ends beyond it, counts.
 
     Raises:
         ValueError: from a call, if the window does not fit into x.
@@ -60,9 +60,15 @@ class MaxPool(_Pool):
         [[[[4.0]]]]
     """
 
+    def __init__(
+        self, kernel: Size, stride: Size | None = None, padding: Size = 0, *, ceil_mode: bool = False
+    ) -> None:
+        super().__init__(kernel, stride, padding, ceil_mode)
+
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *positions)`` for ``(batch, channels, *spatial)``."""
-        return max_pool(_as_images(self, x, self.kernel), self.kernel, stride=self.stride, padding=self.padding)
+        x, ceil = _as_images(self, x, self.kernel), self.ceil_mode
+        return max_pool(x, self.kernel, stride=self.stride, padding=self.padding, ceil_mode=ceil)
 
 
 @pytorch_names(FIXED, "ceil_mode count_include_pad divisor_override", kernel_size="kernel")
@@ -76,6 +82,8 @@ class AvgPool(_Pool):
         stride: step between windows; by default the kernel size, so that windows tile the image.
         padding: zeros added at each end.
         count_include_pad: whether these zeros count in the mean.
+        ceil_mode: whether a last window that begins in the image, and ends beyond it, counts.
+        divisor_override: what to divide each sum by; by default the number of pixels.
 
     Raises:
         ValueError: from a call, if the window does not fit into x.
@@ -88,15 +96,18 @@ class AvgPool(_Pool):
     """
 
     def __init__(
-        self, kernel: Size, stride: Size | None = None, padding: Size = 0, *, count_include_pad: bool = True
-    ) -> None:
-        super().__init__(kernel, stride, padding)
-        self.count_include_pad = bool(count_include_pad)
+        self, kernel: Size, stride: Size | None = None, padding: Size = 0, *, count_include_pad: bool = True,
+        ceil_mode: bool = False, divisor_override: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(kernel, stride, padding, ceil_mode)
+        self.count_include_pad, self.divisor_override = bool(count_include_pad), divisor_override
 
     def forward(self, x: Any) -> Any:
         """Return ``(batch, channels, *positions)`` for ``(batch, channels, *spatial)``."""
-        x, count = _as_images(self, x, self.kernel), self.count_include_pad
-        return avg_pool(x, self.kernel, stride=self.stride, padding=self.padding, count_include_pad=count)
+        return avg_pool(
+            _as_images(self, x, self.kernel), self.kernel, stride=self.stride, padding=self.padding,
+            count_include_pad=self.count_include_pad, ceil_mode=self.ceil_mode, divisor_override=self.divisor_override,
+        )  # fmt: skip
 
 
 @pytorch_names(FIXED, "return_indices", output_size="size")

@@ -88,6 +88,31 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     return mixed.reshape(*front, channels // r**2, height * r, width * r)
 
 
+def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
+    """Make r² channels of every r x r pixels: ``(*, c, height r, width r)`` becomes ``(*, c r², height, width)``."""
+    (r,), (*front, channels, height, width) = per_axis(
+        "pixel_unshuffle", "downscale_factor", downscale_factor, 1, 1
+    ), input.shape
+    if height % r or width % r:
+        raise ValueError(
+            f"pixel_unshuffle by {r} needs heights and widths that are multiples of {r}; the input has {height} and "
+            f"{width}. Write F.pad(x, (0, {-width % r}, 0, {-height % r}))."
+        )
+    k = len(front)
+    parts = input.reshape(*front, channels, height // r, r, width // r, r)
+    mixed = np.transpose(parts, (*range(k + 1), k + 2, k + 4, k + 1, k + 3))
+    return mixed.reshape(*front, channels * r**2, height // r, width // r)
+
+
+def channel_shuffle(input: Any, groups: int) -> Any:
+    """Take channels in turn from each of several groups: the first ones of all groups, then the second ones, ..."""
+    n, channels, *spatial = input.shape
+    (groups,) = per_axis("channel_shuffle", "groups", groups, 1, 1)
+    if channels % groups:
+        raise ValueError(f"channel_shuffle: {channels} channels cannot be divided into {groups} groups of equal size.")
+    return np.swapaxes(input.reshape(n, groups, channels // groups, *spatial), 1, 2).reshape(input.shape)
+
+
 def _windows(
     call: str, shape: Any, kernel_size: Size, dilation: Size, padding: Size, stride: Size
 ) -> tuple[tuple[int, ...], tuple[int, ...], Any]:

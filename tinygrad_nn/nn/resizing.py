@@ -1,65 +1,17 @@
-"""Layers that enlarge images: by padding, by repeating each pixel, or by pixels made of channels."""
+"""Layers that change the size of images: by repeated pixels, or pixels made of channels, and back."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..ops.convolution import per_axis
 from . import functional as F
+from .function_layers import layer_of
 from .keywords import RECOMPUTED, pytorch_names
 from .linear import as_array
 from .module import Module
 
 Size = int | tuple[int, ...]
-
-
-class _Padding(Module):
-    """Base of the layers that pad images."""
-
-    mode = "constant"
-
-    def __init__(self, padding: Size) -> None:
-        sides = tuple(padding) if isinstance(padding, (tuple, list)) else (padding,) * 4
-        if len(sides) != 4 or not all(isinstance(n, (int, np.integer)) for n in sides):
-            raise TypeError(
-                f"{type(self).__name__}: padding={padding!r:.60}; it needs a whole number, or one for each side: "
-                "(left, right, top, bottom)."
-            )
-        self.padding = sides
-
-    def forward(self, x: Any) -> Any:
-        """Return the padded x."""
-        return F.pad(as_array(x), self.padding, mode=self.mode)
-
-    def about(self) -> str:
-        """Return the padding at each end."""
-        return f"{self.padding}"
-
-
-class ZeroPad2d(_Padding):
-    """Pad images with zeros.
-
-    Args:
-        padding: the number of pixels at every side, or (left, right, top, bottom).
-
-    Example:
-        >>> ZeroPad2d((1, 0, 0, 0))(np.ones((1, 1, 1, 2))).tolist()
-        [[[[0.0, 1.0, 1.0]]]]
-    """
-
-
-class ReflectionPad2d(_Padding):
-    """Pad images with their own pixels mirrored at the edges; ``padding`` is that of `ZeroPad2d`."""
-
-    mode = "reflect"
-
-
-class ReplicationPad2d(_Padding):
-    """Pad images by repeating the pixels at the edges; ``padding`` is that of `ZeroPad2d`."""
-
-    mode = "replicate"
 
 
 @pytorch_names(RECOMPUTED, "recompute_scale_factor")
@@ -131,3 +83,12 @@ class PixelShuffle(Module):
     def about(self) -> str:
         """Return the factor."""
         return f"upscale_factor={self.upscale_factor}"
+
+
+PixelUnshuffle = layer_of("PixelUnshuffle", F.pixel_unshuffle, "Make r² channels of every r x r pixels; the inverse of "
+                          "`PixelShuffle`.", ("downscale_factor", None), module=__name__)  # fmt: skip
+Unfold = layer_of("Unfold", F.unfold, "The windows of images as columns; see `functional.unfold`.",
+                  ("kernel_size", None), ("dilation", 1), ("padding", 0), ("stride", 1), module=__name__)  # fmt: skip
+Fold = layer_of("Fold", F.fold, "Images in which each pixel sums its entries in all windows; see `functional.fold`.",
+                ("output_size", None), ("kernel_size", None), ("dilation", 1), ("padding", 0), ("stride", 1),
+                module=__name__)  # fmt: skip

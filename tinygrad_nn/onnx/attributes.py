@@ -34,6 +34,7 @@ ATTRIBUTES = {
     "ReduceL2": _AXES, "ReduceLogSum": _AXES, "ReduceLogSumExp": _AXES, "ReduceMax": _AXES, "ReduceMean": _AXES,
     "ReduceMin": _AXES, "ReduceProd": _AXES, "ReduceSum": _AXES, "ReduceSumSquare": _AXES, "Reshape": "allowzero",
     "Scan": "body num_scan_inputs scan_input_axes scan_input_directions scan_output_axes scan_output_directions",
+    "ScatterND": "reduction",
     "Selu": "alpha gamma", "Shape": "start end", "Slice": "axes ends starts", "Softmax": "axis",
     "Split": "axis num_outputs split", "Squeeze": "axes", "Swish": "alpha", "Transpose": "perm", "Trilu": "upper",
     "Unsqueeze": "axes",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common.printable import counted
+from ..ops.indexing import at_add, at_max, at_min, at_multiply, at_set
 from ..tensor import Tensor, raw
 from .attributes import ORDINARY, Function, Node, ints, ordinary
 
@@ -93,6 +94,14 @@ def _gather_nd(node: Node, x: Any, index: Any) -> Any:
     return x[(*rows[:batch], *np.moveaxis(index, -1, 0))]
 
 
+_UPDATES = {"none": at_set, "add": at_add, "mul": at_multiply, "min": at_min, "max": at_max}
+
+
+def _scatter_nd(node: Node, x: Any, index: Any, updates: Any) -> Any:
+    places = tuple(np.moveaxis(np.asarray(raw(index)), -1, 0))
+    return _UPDATES[getattr(node, "reduction", "none")](x, updates, index=places)
+
+
 def _concat(node: Node, *arrays: Any) -> Any:
     return np.concatenate(arrays, axis=node.axis)
 
@@ -154,7 +163,8 @@ def _trilu(node: Node, x: Any, k: Any = None) -> Any:
 SHAPES: dict[str, Function] = {
     "Reshape": _reshape, "Flatten": _flatten, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Transpose": _transpose,
     "Expand": _expand, "Split": _split, "Slice": _slice, "Gather": _gather, "GatherElements": _gather_elements,
-    "GatherND": _gather_nd, "Concat": _concat, "Pad": _pad, "Tile": _tile, "Cast": _cast, "Shape": _shape,
+    "GatherND": _gather_nd, "ScatterND": _scatter_nd,
+    "Concat": _concat, "Pad": _pad, "Tile": _tile, "Cast": _cast, "Shape": _shape,
     "Size": lambda node, x: np.array(np.size(x), np.int64), "Constant": _constant,
     "ConstantOfShape": _constant_of_shape, "Range": _range, "Trilu": _trilu,
 }  # fmt: skip

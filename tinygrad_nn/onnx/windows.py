@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ops.convolution import conv, conv_transpose
-from ..ops.pooling import avg_pool, max_pool
+from ..ops.pooling import avg_pool, max_pool, overhang
 from ..tensor import raw
 from .attributes import Function, Node
 
@@ -102,11 +102,9 @@ def _pool(node: Node, x: Any) -> tuple[list[int], list[int], list[int]]:
     before, after = _padding(node, len(kernel), lengths, kernel)
     beyond = [0] * len(kernel)
     if getattr(node, "ceil_mode", 0) and getattr(node, "auto_pad", "NOTSET") in ("NOTSET", ""):
-        axes = zip(lengths, kernel, *_steps(node, len(kernel)), before, after, strict=True)
-        for a, (n, k, s, d, b, e) in enumerate(axes):
-            room = n + b + e - d * (k - 1) - 1
-            start = -(-room // s) * s  # of the last window, which is left out if it starts in the padding after
-            beyond[a] = max(0, start - room) if start < n + b else 0
+        strides, dilations = _steps(node, len(kernel))
+        span = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
+        beyond = list(overhang(lengths, span, strides, before, after))
     return before, after, beyond
 
 

@@ -9,7 +9,7 @@ and so is its transpose, `max_collect`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -200,7 +200,30 @@ def _window_options(call: str, x: Array, kernel: Size, stride: Size | None, padd
     return {"kernel": k, "stride": s, "padding": p}
 
 
-def max_pool(x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0) -> Array:
+def overhang(
+    sizes: Sequence[int], span: Sequence[int], stride: Sequence[int], before: Sequence[int], after: Sequence[int]
+) -> Ints:
+    """Return how far a last window, `span` long, that begins before the padding after an image reaches beyond that."""
+    beyond = []
+    for n, k, s, p, q in zip(sizes, span, stride, before, after, strict=True):
+        room = n + p + q - k
+        start = -(-room // s) * s  # of the last window, which is left out if it begins in the padding after
+        beyond.append(max(0, start - room) if start < n + p else 0)
+    return tuple(beyond)
+
+
+def _extended(x: Array, how: dict[str, Ints], fill: float) -> Array:
+    """Return an image with pixels at the far ends, as many as its last windows reach beyond it."""
+    k, s, p = how["kernel"], how["stride"], how["padding"]
+    beyond = overhang(x.shape[-len(k) :], k, s, p, p)
+    if not any(beyond):
+        return x
+    return np.pad(x, [*[(0, 0)] * (x.ndim - len(k)), *((0, n) for n in beyond)], constant_values=fill)
+
+
+def max_pool(
+    x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0, ceil_mode: bool = False
+) -> Array:
     r"""Return the largest pixel of each window, over the last axes.
 
     .. math:: y_i = \max_u x_{si + u - p}
@@ -210,10 +233,11 @@ def max_pool(x: Array, kernel: Size, *, stride: Size | None = None, padding: Siz
         kernel: the size of a window, one number or one per pooled axis.
         stride: s, one number or one per axis; by default the kernel, so that windows tile the image.
         padding: p pixels of -inf at each end, fewer than the kernel.
+        ceil_mode: whether a last window that begins in the image, and ends beyond it, counts.
 
     Returns:
-        x with ``(n + 2 p - k) // s + 1`` entries along each pooled axis. Pixels that tie for the largest share the
-        gradient evenly, as with `max`; PyTorch gives all of it to the first.
+        x with ``(n + 2 p - k) // s + 1`` entries along each pooled axis, or one more in ceil_mode. Pixels that tie for
+        the largest share the gradient evenly, as with `max`; PyTorch gives all of it to the first.
 
     Raises:
         ValueError: the kernel does not fit into the image, or a size is not an integer.
@@ -224,11 +248,15 @@ def max_pool(x: Array, kernel: Size, *, stride: Size | None = None, padding: Siz
         >>> max_pool(np.array([[[1.0, 3.0, 2.0, 0.0]]]), 2).tolist()
         [[[3.0, 2.0]]]
     """
-    return pooled_max(x, **_window_options("max_pool", x, kernel, stride, padding))
+    how = _window_options("max_pool", x, kernel, stride, padding)
+    if ceil_mode:
+        x = _extended(x, how, -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min)
+    return pooled_max(x, **how)
 
 
 def avg_pool(
-    x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True
+    x: Array, kernel: Size, *, stride: Size | None = None, padding: Size = 0, count_include_pad: bool = True,
+    ceil_mode: bool = False, divisor_override: float | None = None,
 ) -> Array:
     r"""Return the mean of each window, over the last axes.
 
@@ -238,12 +266,14 @@ def avg_pool(
         x, kernel, stride: as for `max_pool`.
         padding: p zeros at each end, fewer than the kernel.
         count_include_pad: whether to divide by the size of the kernel, or only by the number of pixels in the image.
+        ceil_mode: as for `max_pool`; what lies beyond the padding does not count.
+        divisor_override: what to divide the sum of each window by; by default the number of its pixels, n.
 
     Returns:
-        x with ``(n + 2 p - k) // s + 1`` entries along each pooled axis.
+        x with ``(n + 2 p - k) // s + 1`` entries along each pooled axis, or one more in ceil_mode.
 
     Raises:
-        ValueError: as `max_pool`.
+        ValueError: as `max_pool`, or the divisor is 0.
 
     Source: LeCun, Bottou, Bengio & Haffner (1998), section 2 (there the sum, with a weight to learn).
 
@@ -252,7 +282,27 @@ def avg_pool(
         [[[2.0, 1.0]]]
     """
     how = _window_options("avg_pool", x, kernel, stride, padding)
-    return pooled_avg(x, **how, count_include_pad=bool(count_include_pad))
+    if divisor_override == 0:
+        raise ValueError("avg_pool: divisor_override=0; write what to divide by, or None for the number of pixels.")
+    padded = _extended(x, how, 0.0) if ceil_mode else x
+    if padded is x and divisor_override is None:
+        return pooled_avg(x, **how, count_include_pad=bool(count_include_pad))
+    means = pooled_avg(padded, **how, count_include_pad=True)
+    size = math.prod(how["kernel"])
+    if divisor_override is not None:
+        return means * (size / divisor_override)
+    return means * (size / _counted(x, how, count_include_pad, means)).astype(x.dtype)
+
+
+def _counted(x: Array, how: dict[str, Ints], count_padding: bool, out: Array) -> Any:
+    """Return the number of pixels in each window, with the padding if `count_padding`, without what lies beyond it."""
+    counts: Any = 1
+    axes = len(how["kernel"])
+    for n, m, *option in zip(x.shape[-axes:], out.shape[-axes:], *how.values(), strict=True):
+        k, s, p = option
+        first, edge = np.arange(m) * s - p, p * bool(count_padding)
+        counts = np.multiply.outer(counts, np.minimum(first + k, n + edge) - np.maximum(first, -edge))
+    return counts
 
 
 def _cells(call: str, x: Array, size: Any, fill: float) -> tuple[Array, Ints, Any]:

@@ -33,6 +33,7 @@ from .named import (
     rmse,
 )
 from .reduction import REDUCTIONS
+from .sequences import ctc
 from .values import (
     cosine_embedding,
     gaussian_nll,
@@ -59,6 +60,7 @@ __all__ = [
     "cross_entropy",
     "crossentropy",
     "crossentropy_sigmoid",
+    "ctc",
     "elasticnet",
     "focal",
     "gaussian_nll",
