@@ -451,7 +451,7 @@ OPERATORS: dict[str, Row] = {
     "Slice ends": ([X], [i64(-2), i64(99)], 1, {}),
     "Gather": ([X], [np.array([[0, 2], [-1, 1]])], 1, {"axis": 1}), "Gather one": ([X], [np.array(1)], 1, {"axis": 1}),
     "GatherElements": ([X], [np.zeros((2, 1, 4), np.int64)], 1, {"axis": 1}),
-    "ScatterND": ([X], [np.array([[0, 1], [1, 2]]), f32(2, 4)], 1, {}),
+    "ScatterND": ([X], [np.array([[0, 1], [1, 2]]), X[:, 0] + 1], 1, {}),
     "GatherND": ([X], [np.array([[0, 1], [1, 2]])], 1, {}),
     "Concat": ([X, f32(2, 1, 4)], [], 1, {"axis": 1}), "Pad": ([X], [i64(0, 1, 0, 0, 0, 2), np.float32(3.0)], 1, {}),
     "Pad reflect": ([X], [i64(0, 1, 0, 0, 0, 2)], 1, {"mode": "reflect"}), "Tile": ([X], [i64(1, 2, 1)], 1, {}),

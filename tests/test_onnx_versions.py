@@ -173,10 +173,10 @@ ROWS: dict[str, list[Row]] = {
                Row((X, np.array(-1)), {"axis": -1}, first=11)],
     "GatherElements": [Row((X, np.zeros((2, 3, 4), np.int64))), Row((X, np.array([[[0, 2], [-1, 1]]])),
                        {"axis": 1}, runtime=True)],
-    "ScatterND": [Row((X, np.array([[0, 1], [1, -1]]), f32(2, 4)), first=11),
-                  *(Row((X, np.array([[0, 1], [1, 2]]), f32(2, 4)), {"reduction": kind}, first=16)
+    "ScatterND": [Row((X, np.array([[0, 1], [1, -1]]), X[0, :2] + 1), first=11),
+                  *(Row((X, np.array([[0, 1], [1, 2]]), X[0, :2] + 1), {"reduction": kind}, first=16)
                     for kind in ("none", "add", "mul")),
-                  *(Row((X, np.array([[0, 1, 2], [1, 2, 0]]), f32(2)), {"reduction": kind}, first=18)
+                  *(Row((X, np.array([[0, 1, 2], [1, 2, 0]]), X[0, 0, :2]), {"reduction": kind}, first=18)
                     for kind in ("min", "max"))],
     "GatherND": [Row((X, np.array([[0, 1], [1, -1]]))), Row((X, np.array([[2], [0]])), {"batch_dims": 1}),
                  Row((f32(2, 3, 4, 5), RNG.integers(4, size=(2, 3, 2, 1))), {"batch_dims": 2})],
