@@ -75,5 +75,5 @@ def test_float32_and_an_unknown_reduction() -> None:
     assert losses.ctc(Tensor(x), [[1]], [3], [1]).dtype == np.float32
     with pytest.raises(ValueError, match="ctc: reduction='avg'"):
         losses.ctc(x, [[1]], [3], [1], reduction="avg")
-    with pytest.raises(ValueError, match="it needs .times, batch, classes."):
+    with pytest.raises(ValueError, match=r"it needs \(times, batch, classes\)"):
         losses.ctc(x[0, 0], [1], 1, 1)
