@@ -25,13 +25,16 @@ SAME = {  # names here, and what they are in PyTorch
     "groups": "num_groups", "shape": "normalized_shape", "affine": "elementwise_affine", "words": "num_embeddings",
     "n": "embed_dim d_model", "heads": "num_heads nhead", "eps": "layer_norm_eps", "slope": "init", "axis": "dim",
     "start": "start_dim", "end": "end_dim", "logits": "input", "prediction": "input", "mean": "input",
-    "log_prediction": "input", "probabilities": "input", "scores": "input", "x1": "input1", "x2": "input2",
+    "log_prediction": "input log_probs", "target": "targets", "probabilities": "input", "scores": "input", "x1": "input1", "x2": "input2",
+    "n_1": "in1_features", "n_2": "in2_features",
+    "indices_or_sections": "sections indices tensor_indices_or_sections", "cuts": "sections indices",
     "a": "input", "x": "input tensor", "src": "value",
 }  # fmt: skip
 # The first two are named otherwise since PyTorch 0.4; the rest choose how it computes or stores, or how it pickles.
 ABSENT = {
     "min_value", "max_value", "enable_nested_tensor", "mask_check", "out", "out_dtype", "memory_format", "sparse_grad",
     "pickle_module", "pickle_protocol", "_use_new_zipfile_serialization", "_disable_byteorder_record", "mmap",
+    "cudnn_enable", "cudnn_enabled",
 }  # fmt: skip
 # Classes in PyTorch, names of its stubs that its pages do not have, and methods of the graph or as in NumPy.
 OTHERWISE = {
@@ -39,7 +42,8 @@ OTHERWISE = {
     "torch.Size", "t.add", "t.backward", "t.cuda", "t.expand", "t.new_tensor", "t.new_ones", "t.pin_memory",
     "t.put", "t.split", "t.t", "t.requires_grad_", "t.to", "t.type_as", "t.view",
 }  # fmt: skip
-TWO = {"torch.max", "torch.min", "torch.std", "torch.var", "torch.where", "torch.isin"}  # overloads told by a type
+TWO = {"torch.max", "torch.min", "torch.std", "torch.var", "torch.where", "torch.isin",
+       "torch.std_mean", "torch.var_mean"}  # overloads told by a type
 
 
 def names() -> list[str]:

@@ -93,6 +93,10 @@ ROWS: dict[str, tuple[Callable[[Any], Any], Any, Any]] = {  # a function of torc
        for k in range(3)},
     "splits": (lambda x: torch.hsplit(x, 2)[1] + x.hsplit([2])[0], X, X[:, 2:] + X[:, :2]),
     "vsplit": (lambda x: x.vsplit([2])[0], X, X[:2]), "dsplit": (lambda x: torch.dsplit(x, 2)[1], CUBE, CUBE[..., 2:]),
+    **{f"tensor_split by {word}": (lambda x, word=word: x.tensor_split(dim=1, **{word: [1, 3]})[1], X, X[:, 1:3])
+       for word in ("indices_or_sections", "indices", "tensor_indices_or_sections")},
+    "tensor_split by sections": (lambda x: x.tensor_split(sections=2, dim=1)[1], X, X[:, 2:]),
+    "hsplit of several": (lambda x: x.hsplit(1, 3)[1], X, X[:, 1:3]),
     "split_with_sizes": (lambda x: x.split_with_sizes([1, 3], 1)[1], X, X[:, 1:]),
 }  # fmt: skip
 
@@ -106,6 +110,13 @@ def test_values_and_gradients(name: str) -> None:
         np.testing.assert_allclose(found.data, wanted, rtol=1e-12, atol=1e-13)
     if name not in ("mode", "mode of columns") and "NaN" not in name and not np.isnan(x).any():
         assert_gradients(f, x)
+
+
+def test_parts_without_a_number_or_indices_are_refused() -> None:
+    x = torch.tensor(X)
+    for call, got in ((x.hsplit, 0), (x.tensor_split, 0), (lambda: x.vsplit(2, sections=2), 2)):
+        with pytest.raises(TypeError, match=rf"one of the two; got {got}\. Write t\.\w+\(2\) or t\.\w+\(\[1, 3\]\)\."):
+            call()
 
 
 def test_indices_of_ranks() -> None:

@@ -29,6 +29,7 @@ class Upsample(Module):
         ValueError: neither size nor scale_factor, or both; from a call, a size that is not a multiple.
 
     Example:
+        >>> import numpy as np
         >>> Upsample(scale_factor=2)(np.ones((1, 1, 2, 3))).shape
         (1, 1, 4, 6)
     """
@@ -69,6 +70,7 @@ class PixelShuffle(Module):
             r².
 
     Example:
+        >>> import numpy as np
         >>> PixelShuffle(2)(np.arange(4.0).reshape(1, 4, 1, 1)).tolist()
         [[[[0.0, 1.0], [2.0, 3.0]]]]
     """

@@ -20,9 +20,8 @@ from .indices import Found, as_constant, order, places
 RENAMED = """
 acos=arccos acosh=arccosh asin=arcsin asinh=arcsinh atan=arctan atan2=arctan2 atanh=arctanh bitwise_and
 bitwise_left_shift=left_shift bitwise_not=invert bitwise_or bitwise_right_shift=right_shift bitwise_xor
-conj_physical=conj copysign corrcoef fix fliplr flipud float_power fmod ger=outer greater greater_equal inner
-isneginf isposinf isreal kron less less_equal moveaxis not_equal rot90 sgn=sign signbit swapdims=swapaxes
-true_divide
+conj_physical=conj copysign corrcoef fix fliplr flipud float_power fmod greater greater_equal isneginf
+isposinf isreal less less_equal moveaxis not_equal sgn=sign signbit true_divide
 """
 
 
@@ -93,13 +92,29 @@ def histc(x: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     return as_constant(np.histogram(x.data, bins, ends)[0].astype(x.dtype), x)
 
 
-def tensor_split(x: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
+def _cuts(name: str, given: tuple[Any, ...], *named: Any) -> Any:
+    """Return the number of parts or the indices where they begin, which PyTorch takes by place or by several names."""
+    cuts = [*([given[0] if len(given) == 1 else given] if given else []), *(cut for cut in named if cut is not None)]
+    if len(cuts) != 1:
+        raise TypeError(
+            f"{name} takes a number of parts or the indices where they begin, one of the two; got {len(cuts)}. "
+            f"Write t.{name}(2) or t.{name}([1, 3])."
+        )
+    return places(cuts[0])
+
+
+def tensor_split(
+    x: Any, indices_or_sections: Any = None, dim: int = 0, *, sections: Any = None, indices: Any = None,
+    tensor_indices_or_sections: Any = None,
+) -> tuple[Any, ...]:  # fmt: skip
     """Return parts of an axis: a number of them, as equal as possible, or cut at indices."""
-    return tuple(np.array_split(x, places(indices_or_sections), axis=dim))
+    given = () if indices_or_sections is None else (indices_or_sections,)
+    cuts = _cuts("tensor_split", given, sections, indices, tensor_indices_or_sections)
+    return tuple(np.array_split(x, cuts, axis=dim))
 
 
-def _splits(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda x, indices_or_sections: tuple(function(x, places(indices_or_sections)))
+def _splits(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    return lambda x, *cuts, sections=None, indices=None: tuple(function(x, _cuts(name, cuts, sections, indices)))
 
 
 def svd(x: Any, some: bool = True, compute_uv: bool = True) -> Any:
@@ -120,11 +135,14 @@ METHODS.update({
     "angle":       np.angle,
     "argwhere":    lambda x: as_constant(np.argwhere(x.data), x),
     "element_size": lambda x: x.data.itemsize,
+    "ger":         lambda x, vec2: np.outer(x, vec2),
     "half":        lambda x: x.astype(np.float16),
     "histc":       histc,
+    "inner":       lambda x, other: np.inner(x, other),
     "is_complex":  lambda x: x.dtype.kind == "c",
     "is_floating_point": lambda x: x.dtype.kind == "f",
     "isclose":     lambda x, other, rtol=1e-5, atol=1e-8, equal_nan=False: np.isclose(x, other, rtol, atol, equal_nan),
+    "kron":        lambda x, other: np.kron(x, other),
     "kthvalue":    kthvalue,
     "lgamma":      special.gammaln,
     "matrix_power": np.linalg.matrix_power,
@@ -136,12 +154,14 @@ METHODS.update({
     "pinverse":    lambda x, rcond=1e-15: np.linalg.pinv(x, rcond),
     "qr":          lambda x, some=True: tuple(np.linalg.qr(x, "reduced" if some else "complete")),
     "quantile":    quantile,
+    "rot90":       lambda x, k=1, dims=(0, 1): np.rot90(x, k, dims),
     "short":       lambda x: x.detach().astype(np.int16),
     "slogdet":     np.linalg.slogdet,
-    "split_with_sizes": pytorch.split,
+    "split_with_sizes": lambda x, split_sizes, dim=0: pytorch.split(x, split_sizes, dim),
     "stride":      lambda x, dim=None: (
         tuple(n // x.data.itemsize for n in x.data.strides) if dim is None else x.data.strides[dim] // x.data.itemsize),
     "svd":         svd,
+    "swapdims":    lambda x, dim0, dim1: np.swapaxes(x, dim0, dim1),
     "tensor_split": tensor_split,
-    "hsplit": _splits(np.hsplit), "vsplit": _splits(np.vsplit), "dsplit": _splits(np.dsplit),
+    **{name: _splits(getattr(np, name), name) for name in ("hsplit", "vsplit", "dsplit")},
 })  # fmt: skip
