@@ -25,8 +25,8 @@ SAME = {  # names here, and what they are in PyTorch
     "groups": "num_groups", "shape": "normalized_shape", "affine": "elementwise_affine", "words": "num_embeddings",
     "n": "embed_dim d_model", "heads": "num_heads nhead", "eps": "layer_norm_eps", "slope": "init", "axis": "dim",
     "start": "start_dim", "end": "end_dim", "logits": "input", "prediction": "input", "mean": "input",
-    "log_prediction": "input log_probs", "target": "targets", "probabilities": "input", "scores": "input", "x1": "input1", "x2": "input2",
-    "n_1": "in1_features", "n_2": "in2_features",
+    "log_prediction": "input log_probs", "probabilities": "input", "scores": "input", "x1": "input1", "x2": "input2",
+    "target": "targets", "n_1": "in1_features", "n_2": "in2_features",
     "indices_or_sections": "sections indices tensor_indices_or_sections", "cuts": "sections indices",
     "a": "input", "x": "input tensor", "src": "value",
 }  # fmt: skip
