@@ -435,7 +435,7 @@ def test_the_users_gradient_is_passed_on_if_its_shape_fits() -> None:
     single = np.ones(2, np.float32)
     assert as_floats(single) is single
     forced = g.match(g.s, g.ds, 2 * g.ds)
-    assert injected(g.tape, [forced], None, {0: forced.states[1]}).user_gradients[g.s].tolist() == (2 * g.ds).tolist()
+    assert injected(g.tape, [forced], forced={0: forced.states[1]}).user_gradients[g.s].tolist() == (2 * g.ds).tolist()
     bounds = [np.full(3, 0.1)]
     assert injected(g.tape, [g.match(g.s, g.ds + 0.09, g.ds + 0.2)], bounds).states[0].time == 0
     assert injected(g.tape, [g.match(g.s, g.ds, g.ds + 0.09)], bounds).states[0].time == 1
@@ -627,17 +627,16 @@ def test_the_same_states_are_meant_at_other_inputs(monkeypatch: pytest.MonkeyPat
     graph: Any = SimpleNamespace(operations=[])
     found = iter([(graph, {}, there, []), (graph, {}, there[:2], [])])
     monkeypatch.setattr(probes, "matched", lambda run, summed: next(found))
-    monkeypatch.setattr(probes, "injected", lambda *args: args)
+    monkeypatch.setattr(probes, "injected", lambda *args, forced: (*args, forced))
     tape: Any = SimpleNamespace(summed=1.0, operations=[])
     several = probes.Probes(called, tape, mine, meant, {})  # type: ignore[arg-type]
     others = several._runs()[1:]
     assert several._runs()[1:] == others
     assert others[1:] == [None]
-    here, matches, (walked, same, bounds, forced) = others[0]  # type: ignore[misc]
+    here, matches, (walked, same, forced) = others[0]  # type: ignore[misc]
     assert matches is same
     assert [m.gradient.name for m in matches] == [*"abcd"]
     assert here is walked is graph
-    assert ("tape", bounds) == ("tape", None)
     assert {k: s.time for k, s in forced.items()} == {0: 11, 1: 14}
     assert len(asked) == 2
     rng = np.random.default_rng(0)
@@ -793,12 +792,13 @@ def test_a_gradient_is_that_of_a_value_without_a_name_if_that_explains_enough(
     leaf, x = Tensor(1.0).node, Tensor(2.0)
     named, other = np.exp(x).node, np.sin(x).node
     tape: Any = SimpleNamespace(operations=[named, other])
-    matches: Any = [SimpleNamespace(version=SimpleNamespace(node=n)) for n in (named, leaf, leaf)]
-    monkeypatch.setattr(unnamed, "_around", lambda tape, node, named: [other])
+    matches: Any = [SimpleNamespace(version=SimpleNamespace(node=n), gradient=SimpleNamespace(rooms={""}))
+                    for n in (named, leaf, leaf)]  # fmt: skip
+    monkeypatch.setattr(unnamed, "_around", lambda tape, node, named: [((), other)])
     monkeypatch.setattr(unnamed, "_is_doubled", lambda matches, k: False)
     monkeypatch.setattr(unnamed, "shifted", lambda tape, matches, shifts: shifts)
-    monkeypatch.setattr(unnamed, "injected", lambda tape, matches: None)
-    monkeypatch.setattr(unnamed, "wrong_steps", lambda walked, matches: before if matches is listed else after)
+    monkeypatch.setattr(unnamed, "injected", lambda tape, matches, bound: None)
+    monkeypatch.setattr(unnamed, "wrong_steps", lambda walked, matches, bound: before if matches is listed else after)
     listed = matches
     assert unnamed.unnamed_values(tape, {}, matches) == ({0: 1} if taken else {})
 

@@ -122,12 +122,27 @@ class CandidateWriter(Additions):
         sides = node.left, node.right
         if isinstance(node.op, ast.MatMult) and len({*map(trees.is_transposed, sides)}) == 2:  # x @ g.T for x.T @ g
             yield 1.2, binary(trees.transposed(node.left), node.op, trees.transposed(node.right))
+        if isinstance(node.op, ast.MatMult):
+            yield from self._other_operands(node)
         if isinstance(node.op, ast.Mult) and isinstance(node.left, ast.BinOp) and isinstance(node.left.op, ast.Mult):
             yield 1.1, node.left.left  # without p * (1 - p)
             yield 1.1, node.left.right
             for g, p in ((node.left.left, node.left.right), (node.left.right, node.left.left)):
                 if ast.unparse(node.right) == ast.unparse(minus(number(1), p)):  # the diagonal of softmax's Jacobian
                     yield 1.5, times(p, minus(g, self.sum(times(g, p), axis=-1, keepdims=True)))
+
+    def _other_operands(self, node: ast.BinOp) -> Iterator[tuple[float, ast.AST]]:
+        """Yield a matrix product with a matrix of another shape in place of one operand: h.T @ g for x.T @ g."""
+        left, right = (np.shape(self.scope.value(side)) for side in (node.left, node.right))
+        if len(left) != 2 or len(right) != 2:
+            return
+        for atom in self.scope.atoms:
+            for matrix, shape in ((atom.node, atom.shape), (trees.transposed(atom.node), atom.shape[::-1])):
+                if len(shape) == 2 and is_array(atom.value):
+                    if shape[1] == left[1] and shape[0] != left[0]:
+                        yield 1.4, binary(matrix, node.op, node.right)
+                    if shape[0] == right[0] and shape[1] != right[1]:
+                        yield 1.4, binary(node.left, node.op, matrix)
 
     def _regrouped(self, node: ast.BinOp) -> Iterator[tuple[float, ast.AST]]:
         """Yield the same operands with the parentheses in another place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...common.printable import printable
-from ..conventions.signatures import is_gradient_name
+from ..conventions.signatures import is_gradient_name, parameters
 from ..function.calling import COTANGENTS, Inputs
 from ..user_function import code_of
 from .forward_values import Saved, as_arrays
@@ -24,6 +24,30 @@ if TYPE_CHECKING:
 
 WHOLE = ("cache", "caches", "saved", "ctx", "context", "ns", "namespace", "values", "v", "state", "intermediates",
          "locals", "forward", "tape", "memory")  # fmt: skip
+
+
+def cotangent_parameters(backward: Callable[..., Any], inputs: Inputs) -> list[str]:
+    """Return the parameters of a backward that are named as gradients, for a forward with several results."""
+    return [p.name for p in parameters(backward)
+            if p.name not in inputs.names and (p.name in COTANGENTS or is_gradient_name(p.name))]  # fmt: skip
+
+
+def results_of_cotangents(cotangents: Sequence[str], results: Sequence[str]) -> dict[str, int]:
+    """Return for each cotangent the position of its result: by name, or the results without a name in their order.
+
+    `results` has the names of the results, "" for those without one. Return {} if there are fewer than two cotangents,
+    or not every one has a result of its own.
+    """
+    places: dict[str, int] = {}
+    for name in cotangents:
+        stems = [*names_for_gradient(name)]
+        found = [k for k, result in enumerate(results) if result in stems and k not in places.values()]
+        if found:
+            places[name] = found[0]
+    rest = [name for name in cotangents if name not in places]
+    unnamed = [k for k, result in enumerate(results) if not result]
+    places |= zip(rest, unnamed, strict=True) if len(rest) == len(unnamed) else ()
+    return {name: places[name] for name in cotangents} if 1 < len(cotangents) == len(places) else {}
 
 
 def arguments(
@@ -63,6 +87,8 @@ class _ArgumentChoice:
         self.inputs = dict(zip(inputs.names, inputs.with_leaves(forward.tensors), strict=True))
         self.parameters = list(inspect.signature(backward).parameters.values())
         self._backward, self._forward, self._cotangent, self._copies = backward, forward, g, copies
+        places = results_of_cotangents(cotangent_parameters(backward, inputs), forward.out_names)
+        self._cotangents = {name: g[k] if isinstance(g, tuple) else g for name, k in places.items()}
         self._only_unknown = self._find_only_unknown()
         code = code_of(backward)
         self._kind = Value if code is not None and "grad" in code.co_names else np.ndarray
@@ -89,6 +115,8 @@ class _ArgumentChoice:
                 return self.as_arrays(self.inputs[p.name])
             if p.name in self.values:
                 return self.as_arrays(self.values[p.name])
+        if p.name in self._cotangents:
+            return self._cotangents[p.name]
         if self._is_cotangent(p.name):
             return self._cotangent
         if isinstance(forward.value, dict) and p.name in forward.value:

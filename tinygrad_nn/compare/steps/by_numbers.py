@@ -81,8 +81,11 @@ def is_finite(forward: Forward) -> bool:
 class ArrayRun:
     """A forward run on arrays, which can be run again with other numbers substituted for some of its values."""
 
-    def __init__(self, f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> None:
-        self.f, self.inputs = f, inputs
+    def __init__(
+        self, f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cotangents: Sequence[str] = ()
+    ) -> None:
+        """`cotangents` is as for `run_forward`."""
+        self.f, self.inputs, self.cotangents = f, inputs, cotangents
         self.leaves = [np.array(x) for x in leaves]
         trace = Trace(lambda label, value: _is_value(value))
         args, named = self._arguments(self.leaves)
@@ -105,7 +108,7 @@ class ArrayRun:
                 self.bound[new.node] = BoundValue(b.label, b.frame, state.line_event, state.time, new.data,
                                                   len(b.states) > 1)  # fmt: skip
                 tensor_of[id(b.value)] = new
-            loss, names, cache = results(_as_tensors(value, tensor_of))
+            loss, names, cache = results(_as_tensors(value, tensor_of), f, cotangents)
         last = {b.label: tensor_of[id(b.value)] for b in trace.bindings}
         last |= {b.label: tensor_of[id(b.value)] for b in trace.bindings if b.frame == 1}
         others = {k: v for k, v in trace.final_names.items() if k not in last and k != "self"}
@@ -177,7 +180,7 @@ class ArrayRun:
         args, named = self._arguments(leaves)
         with tracing_calls(enter_frame):
             value = self.f(*args, **named)
-        outs = [np.asarray(raw(t)) for t in results(_as_tensors(value, {}))[0]]
+        outs = [np.asarray(raw(t)) for t in results(_as_tensors(value, {}), self.f, self.cotangents)[0]]
         return [*(measured_values.get(node, self.value_of(node)) for node in measured), *outs]
 
 
@@ -245,11 +248,12 @@ class NumericalPasses:
 
     def __init__(self, called: UserPasses, leaves: Sequence[Array]) -> None:
         f, inputs = called.forward, called.inputs
-        self.run = ArrayRun(f, inputs, [to_double(x) for x in leaves])
+        self.run = ArrayRun(f, inputs, [to_double(x) for x in leaves], called.cotangents)
         graph = self.run.forward
         if not is_finite(graph):
             raise NotFiniteError(graph)
-        self.passes = called.with_backward(graph, ArrayRun(f, inputs, leaves).forward if has_single(leaves) else graph)
+        own = ArrayRun(f, inputs, leaves, called.cotangents).forward if has_single(leaves) else graph
+        self.passes = called.with_backward(graph, own)
         self.rng, self.budget = called.rng, Budget(SECONDS)
         self.matches, self.notes = match(self.passes.backward.gradients, graph.versions, Values(self))
         self.matches.sort(key=lambda m: -self.run.time_of(m.version.node))

@@ -47,11 +47,12 @@ def compare_steps(
     .. math:: \bar x_{\text{yours}} \overset{?}{=} \sum_y \left(\partial y / \partial x\right)^T \bar y_{\text{yours}}
 
     Args:
-        forward: plain NumPy code: ``forward(*inputs)`` returns the loss, or the loss and a cache. A forward that cannot
+        forward: plain NumPy code: ``forward(*inputs)`` returns the loss, or results and a cache. A forward that cannot
             run on Tensors is run on arrays and differentiated numerically.
         backward: plain NumPy code on arrays. Its parameters are matched by name: inputs and locals of the forward,
-            ``cache``; ``dout``, or the only gradient among them that fits nothing, is the cotangent. ``dX`` in it
-            (``d_X``, ``grad_X``, ``X_grad``) belongs to ``X``.
+            ``cache``; ``dout``, or the only gradient among them that fits nothing, is the cotangent. Of several results
+            ``h, c, cache`` the cotangents are ``dh`` and ``dc``. ``dX`` in it (``d_X``, ``grad_X``, ``X_grad``) belongs
+            to ``X``.
         inputs: an array, a tuple, or a dict by name. ``compare_steps(locals())``, without functions, takes both passes
             as they were run in a notebook cell or a function, where the inputs were Tensors. If gradients of two
             functions in float32 are finite and wrong, those for the same inputs in float64 decide.

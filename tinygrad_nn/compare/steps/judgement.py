@@ -42,7 +42,7 @@ from .step import Step
 from .tape import Tape
 from .tracing import State, is_number
 from .unnamed import shifted, unnamed_values
-from .walk import Walked, as_floats, bounds_of, gradient_decisions, injected, wrong_steps
+from .walk import EXACT, EXACT_SINGLE, Walked, as_floats, bounds_of, gradient_decisions, injected, wrong_steps
 
 Array = np.ndarray[Any, Any]
 
@@ -120,14 +120,18 @@ class Judgement:
         """Match gradients with values that have no name in the forward; return their indices in the tape."""
         if len(self.wrong) < 2 or self.called is None:
             return {}
-        shifts = unnamed_values(self.tape, self.run.graph.versions, self.matches)
+        bound = EXACT_SINGLE if self.run.has_float32 else EXACT
+        shifts = unnamed_values(self.tape, self.run.graph.versions, self.matches, bound)
         if shifts:
+            named = self.matches
             self.matches = shifted(self.tape, self.matches, shifts)
             self.bounds, self.walked, self.wrong = self._walk(self.tape, self.matches)
             self.right_gradients = self.right_gradients | self.tape.walk({m.version.node for m in self.matches})
-            for gradient in (self.matches[k].gradient for k in shifts):
-                self.notes.append(f"{gradient.name} is taken as the gradient of a value without a name, from which "
-                                  f"{gradient.belongs_to} follows or which follows from it.")  # fmt: skip
+            for k in shifts:
+                gradient, value = named[k].gradient.name, named[k].gradient.belongs_to
+                is_before = self.tape.place(self.matches[k].version.node) > self.tape.place(named[k].version.node)
+                lies = f"from which {value} is computed" if is_before else f"which is computed from {value}"
+                self.notes.append(f"{gradient} is taken as the gradient of a value without a name, {lies}.")
         return shifts
 
     def judged(self) -> tuple[list[_Judged], int]:

@@ -21,7 +21,7 @@ from ..edits.trial import edited
 from ..experiment import nearby
 from ..function.calling import Inputs
 from ..user_function import code_of, module_names
-from .arguments import arguments, takes_cotangent
+from .arguments import arguments, cotangent_parameters, takes_cotangent
 from .forward_values import Surroundings
 from .matching import Match, match, reshaped, same_but_ones
 from .mending import Explained, as_read, blame_edited_line
@@ -47,6 +47,7 @@ class UserPasses:
         self, forward: Any, backward: Any, inputs: Inputs, names: Mapping[str, str], rng: np.random.Generator
     ) -> None:
         self.forward, self.backward, self.inputs, self.names, self.rng = forward, backward, inputs, names, rng
+        self.cotangents = cotangent_parameters(backward, inputs)
         self.runs: list[Passes] = []
 
     def moved(self, leaves: Sequence[Array]) -> UserPasses:
@@ -57,8 +58,10 @@ class UserPasses:
 
     def at(self, leaves: Sequence[Array]) -> Passes:
         """Run both at some inputs: the forward in float64 for the graph, and in its own dtype for the backward."""
-        graph = run_forward(self.forward, self.inputs, [to_double(x) for x in leaves])
-        user_forward = run_forward(self.forward, self.inputs, leaves) if has_single(leaves) else graph
+        graph = run_forward(self.forward, self.inputs, [to_double(x) for x in leaves], self.cotangents)
+        if not has_single(leaves):
+            return self.with_backward(graph, graph)
+        user_forward = run_forward(self.forward, self.inputs, leaves, self.cotangents)
         return self.with_backward(graph, user_forward)
 
     def with_backward(self, graph: Forward, user_forward: Forward) -> Passes:
@@ -409,7 +412,7 @@ class Probes:
                     state_index = self._index(first_match.states, self.walked.states[i])
                     if 0 <= state_index < len(other_match.states):
                         forced[i] = other_match.states[state_index]
-                self.other_runs.append((tape, matches, injected(tape, matches, None, forced)))
+                self.other_runs.append((tape, matches, injected(tape, matches, forced=forced)))
         return [self.first_run, *self.other_runs]
 
     def _as_judged(self, tape: Tape, matches: list[Match]) -> tuple[Tape, list[Match]]:

@@ -13,12 +13,13 @@ from ...node import Node, recording
 from ...tensor import Tensor, apply, raw
 from ...transforms import alias, new_input
 from ..conventions.reasons import Reason, disconnected, why_disconnected
+from ..conventions.signatures import returned_names
 from ..edits import RETURNED
 from ..function.array_code import constants_with_dot, in_place_of, inputs_with_dot
 from ..function.calling import COTANGENTS, Inputs, call_function
 from ..function.locations import recording_locations
 from ..user_function import module_names
-from .arguments import arguments
+from .arguments import arguments, results_of_cotangents
 from .forward_values import Surroundings, as_arrays, holds_tensors, with_arrays
 from .names import Names
 from .statements import NOTHING, Statement
@@ -128,8 +129,12 @@ class Passes(NamedTuple):
     surroundings: Surroundings | None = None
 
 
-def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) -> Forward:
+def run_forward(
+    f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array], cotangents: Sequence[str] = ()
+) -> Forward:
     """Run a forward on Tensors and record every name that held one.
+
+    `cotangents` has the names of the backward's parameters for gradients of results.
 
     Raises:
         NoGraphError: it fails on Tensors, or loses them, but runs on arrays.
@@ -153,7 +158,7 @@ def run_forward(f: Callable[..., Any], inputs: Inputs, leaves: Sequence[Array]) 
     versions = versions_of_inputs(inputs, tensors)
     for b in trace.bindings:
         _record_version(versions, b.label, b.value, b.states[-1].statement, b.function, name_stem(b))
-    loss, names, cache = results(value)
+    loss, names, cache = results(value, f, cotangents)
     if isinstance(value, dict):
         for label, part in value.items():
             if isinstance(part, Tensor):
@@ -218,16 +223,20 @@ def _alias_parameter(value: Any) -> Any:
     return apply(alias, (value,)) if isinstance(value, Tensor) and value.node is not None else value
 
 
-def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
+def results(value: Any, f: Any = None, cotangents: Sequence[str] = ()) -> tuple[list[Tensor], list[str], Any]:
     """Split what a forward returned into the Tensors that are differentiated, their names ("" if none), and the cache.
 
     A single number is taken as the loss rather than an array. Of several numbers it is the last; of a dict, an entry
-    that is named as a loss or output comes first.
+    that is named as a loss or output comes first. If the backward takes the gradients `cotangents` of several results,
+    it is these results.
     """
     if isinstance(value, Tensor):
         return [value], [""], None
     if isinstance(value, dict):
         tensors = {str(k): t for k, t in value.items() if isinstance(t, Tensor)}
+        chosen = [[*tensors][k] for k in results_of_cotangents(cotangents, [*tensors]).values()]
+        if chosen:
+            return [tensors[k] for k in chosen], chosen, value
         named = [k for k in tensors if k.lower() in ("loss", "cost", "l", "out", "output")]
         numbers = [k for k, t in tensors.items() if t.size == 1]
         chosen = (named or numbers or list(tensors))[-1:]
@@ -236,6 +245,10 @@ def results(value: Any) -> tuple[list[Tensor], list[str], Any]:
         flat = [t for t in value if isinstance(t, Tensor)]
         rest = [t for t in value if not isinstance(t, Tensor)]
         cache = rest[0] if len(rest) == 1 else tuple(rest) or value
+        names = [name for name, t in zip(returned_names(f, len(value)), value, strict=True) if isinstance(t, Tensor)]
+        places = [*results_of_cotangents(cotangents, names).values()]
+        if places:
+            return [flat[k] for k in places], [names[k] for k in places], cache
         numbers_too = [t for t in flat if t.size == 1 and t.node is not None]
         if numbers_too:
             return numbers_too[-1:], [""], cache

@@ -119,9 +119,9 @@ def _stops_again(called: UserPasses, edit: Edit) -> bool:
 def _call_backward(called: UserPasses) -> Any:
     """Run both passes, the backward without recording what its names are bound to."""
     try:
-        forward = run_forward(called.forward, called.inputs, _leaves(called))
+        forward = run_forward(called.forward, called.inputs, _leaves(called), called.cotangents)
     except NoGraphError:
-        forward = ArrayRun(called.forward, called.inputs, _leaves(called)).forward
+        forward = ArrayRun(called.forward, called.inputs, _leaves(called), called.cotangents).forward
     args, kwargs = arguments(called.backward, called.inputs, forward, called.draw_cotangents(forward)[1], {})
     return called.backward(*args, **kwargs)
 

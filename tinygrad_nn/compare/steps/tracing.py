@@ -123,7 +123,7 @@ class Trace:
         # by the id of a frame, the values that the functions called by its present statement returned
         self.origins: dict[int, dict[int, Origin]] = {}
 
-    def run(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a function, record its bindings, and return its result."""
         space = module_names(f)
         root: list[int] = []

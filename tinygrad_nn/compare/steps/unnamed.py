@@ -7,37 +7,54 @@ divided.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ...node import Node
+from ...transforms import alias
 from ..paths import parents_of
 from .matching import Match
 from .running import Version
 from .tape import Tape
-from .walk import injected, wrong_steps
+from .walk import EXACT, injected, wrong_steps
 
-DEEP = 3  # most operations between the value of the name and the one without
+Path = tuple[str, ...]  # the direction from the value with a name, and the operations to the one without
+DEEP = 5  # most operations between the value of the name and the one without; 1 / (1 + np.exp(-z)) has four
 
 
-def unnamed_values(tape: Tape, versions: Mapping[str, Sequence[Version]], matches: Sequence[Match]) -> dict[int, int]:
+def unnamed_values(
+    tape: Tape, versions: Mapping[str, Sequence[Version]], matches: Sequence[Match], bound: float = EXACT
+) -> dict[int, int]:
     """Return for some gradients the index in `tape.operations` of another value that they are the gradients of.
 
-    It is taken if fewer steps are wrong then.
+    It is taken if fewer steps are wrong then. A gradient that stays wrong itself must make two others right, or one if
+    another gradient is taken alike, by the same operations or from a part of the same value: of the four gates of an
+    LSTM, three may be right. A value that has a name only in a function without a gradient, as the ``z`` of
+    ``sigmoid(z)``, has no name here. `bound` is the relative bound of a right gradient.
     """
-    named = {v.node for bound_versions in versions.values() for v in bound_versions}
+
+    def wrong_of(trial_matches: Sequence[Match]) -> set[int]:
+        return wrong_steps(injected(tape, trial_matches, bound), trial_matches, bound)
+
+    rooms = {room for m in matches for room in m.gradient.rooms}
+    named = {v.node for bound_versions in versions.values() for v in bound_versions if rooms & v.rooms}
     chosen: dict[int, int] = {}
-    wrong = wrong_steps(injected(tape, matches), matches)
+    wrong = wrong_of(matches)
     index = {node: k for k, node in enumerate(tape.operations)}
-    for k, m in enumerate(matches):
-        if len(wrong) < 2 or k not in wrong or m.version.node.primitive is None or _is_doubled(matches, k):
-            continue
-        for node in _around(tape, m.version.node, named):
-            trial = {**chosen, k: index[node]}
-            trial_matches = shifted(tape, matches, trial)
-            trial_wrong = wrong_steps(injected(tape, trial_matches), trial_matches)
-            if len(trial_wrong) < len(wrong) - (k in trial_wrong):  # right itself, or makes two others right
-                chosen, wrong = trial, trial_wrong
+    taken: set[Any] = set()  # the paths of the values taken so far, and what they are computed from
+    for is_last in (False, True):
+        for k, m in enumerate(matches):
+            if len(wrong) < 2 or k not in wrong or m.version.node.primitive is None or _is_doubled(matches, k):
+                continue
+            for path, node in _around(tape, m.version.node, named):
+                if is_last and taken.isdisjoint((path, _origins(node))):
+                    continue
+                trial = {**chosen, k: index[node]}
+                trial_wrong = wrong_of(shifted(tape, matches, trial))
+                if len(trial_wrong) < len(wrong) - (k in trial_wrong and not is_last):
+                    chosen, wrong = trial, trial_wrong
+                    taken |= {path, _origins(node)}
     return chosen
 
 
@@ -47,15 +64,23 @@ def shifted(tape: Tape, matches: Sequence[Match], shifts: Mapping[int, int]) -> 
             for k, m in enumerate(matches)]  # fmt: skip
 
 
-def _around(tape: Tape, node: Node, named: set[Node]) -> Iterator[Node]:
-    """Yield the values without a name, of the same shape, that lead to a value or follow from it."""
+def _around(tape: Tape, node: Node, named: set[Node]) -> Iterator[tuple[Path, Node]]:
+    """Yield the values without a name, of the same shape, that lead to a value or follow from it, and their paths."""
     for after in (False, True):
-        level = [node]
+        level: dict[Node, Path] = {node: (str(after),)}
         for _ in range(DEEP):
-            nodes = [other for one in level for other in (tape.uses.get(one, ()) if after else parents_of(one))]
-            level = [other for other in dict.fromkeys(nodes) if other is not None and other.primitive is not None
-                     and other not in named and np.shape(other.out) == np.shape(node.out)]  # fmt: skip
-            yield from level
+            level = {other: (*path, other.primitive.name) for one, path in level.items()
+                     for other in (tape.uses.get(one, ()) if after else parents_of(one))
+                     if other is not None and other.primitive is not None and other not in named
+                     and np.shape(other.out) == np.shape(node.out)}  # fmt: skip
+            yield from ((path, other) for other, path in level.items())
+
+
+def _origins(node: Node) -> Any:
+    """Return the nodes that a value is computed from; a parameter of a function has those of its argument."""
+    while node.primitive is alias:
+        (node,) = parents_of(node)
+    return parents_of(node)
 
 
 def _is_doubled(matches: Sequence[Match], k: int) -> bool:

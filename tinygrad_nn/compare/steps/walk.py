@@ -22,6 +22,7 @@ SINGLE, EPS = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
 AROUND = 3  # nearby points at which each gradient is computed again, to measure rounding
 FEW = 4  # most undecided gradients for which other states are tried
 EXACT = 1e-9  # of the largest entry: the bound of a gradient for which no rounding was measured
+EXACT_SINGLE = 2.0**10 * SINGLE  # the same in float32
 
 
 class Walked(NamedTuple):
@@ -41,10 +42,13 @@ class Walked(NamedTuple):
 
 
 def injected(
-    tape: Tape, matches: Sequence[Match], bounds: Sequence[Array] | None = None,
+    tape: Tape, matches: Sequence[Match], bounds: Sequence[Array] | float = EXACT,
     forced: Mapping[int, State] | None = None,
 ) -> Walked:  # fmt: skip
-    """Walk back with the user's gradients in place of those that arrive; `forced` fixes the state of some matches."""
+    """Walk back with the user's gradients in place of those that arrive; `forced` fixes the state of some matches.
+
+    A single bound is a relative one.
+    """
     user_gradients: dict[Node, Array] = {}
     states: list[Any] = [None] * len(matches)
     marked: set[Node] = set()
@@ -57,7 +61,7 @@ def injected(
         if mark:
             marked.add(node)
         for k in matches_of[node]:
-            bound = _relative_bound(expected) if bounds is None else bounds[k]
+            bound = _relative_bound(expected, bounds) if isinstance(bounds, float) else bounds[k]
             candidates = candidate_states(matches[k].states)
             states[k], right = choose_state(candidates, expected, bound)
             if len(candidates) > 1 and not (right and states[k] is candidates[-1]):
